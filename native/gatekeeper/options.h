@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace tessera::gatekeeper {
+
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct Gpu {
+  std::string argument;  // P:D:BYTES, handed on to the worker as it is
+  std::uint64_t bytes;
+};
+
+struct Options {
+  std::string lease;
+  std::string listen;      // path of the unix socket
+  std::string listen_tcp;  // HOST:PORT, or empty
+  std::string token_file;
+  std::string quota;
+  std::string worker;
+  std::vector<Gpu> gpus;
+  int ready_fd = -1;
+};
+
+extern const char kUsage[];
+
+// Nothing when --print-quota-layout was asked for. Throws UsageError.
+std::optional<Options> parse_options(int argc, char** argv);
+
+}  // namespace tessera::gatekeeper

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/client/command.h"
+
+#include <algorithm>
+
+#include "generated/messages_event.h"
+
+namespace tessera::client {
+namespace {
+
+// Pieces of a blocking read that are under way at a time: enough to keep the worker's copy and this
+// one's busy together, few enough to leave the window to others.
+constexpr std::size_t kPiecesAhead = 8;
+// Ids that fit a message beside everything else.
+constexpr std::size_t kMaxWaitList = 4096;
+
+}  // namespace
+
+WaitList::WaitList(const Queue& queue, cl_uint count, const cl_event* events) : count_(count) {
+  ensure((count == 0) == (events == nullptr), CL_INVALID_EVENT_WAIT_LIST);
+  if (count > few_.size()) many_.resize(count);
+  wire::Id* ids = many_.empty() ? few_.data() : many_.data();
+  for (cl_uint i = 0; i < count; ++i) {
+    const auto* object = reinterpret_cast<const Object*>(events[i]);
+    ensure(object != nullptr && object->kind() == Kind::event, CL_INVALID_EVENT_WAIT_LIST);
+    const Event& event = require<Event>(events[i]);
+    ensure(&event.context() == &queue.context(), CL_INVALID_CONTEXT);
+    ids[i] = event.id();
+  }
+}
+
+Command::Command(cl_command_queue queue, cl_command_type type, cl_uint count,
+                 const cl_event* wait_list, cl_event* event)
+    : queue_(require<Queue>(queue)),
+      type_(type),
+      wait_list_(queue_, count, wait_list),
+      event_place_(event) {
+  ensure_success(queue_.poison());
+}
+
+Mem& Command::mem(cl_mem handle) const {
+  Mem& mem = require<Mem>(handle);
+  ensure(&mem.context() == &context(), CL_INVALID_CONTEXT);
+  ensure_success(mem.poison());
+  return mem;
+}
+
+std::vector<wire::Id> Command::mems(cl_uint count, const cl_mem* handles) const {
+  ensure(count != 0 && handles != nullptr, CL_INVALID_VALUE);
+  std::vector<wire::Id> ids;
+  for (cl_uint i = 0; i < count; ++i) ids.push_back(mem(handles[i]).id());
+  return ids;
+}
+
+// A wait list that no message can carry becomes markers, each of which waits for a part of it.
+void Command::fold_wait_list() {
+  const std::vector<wire::Id> ids(wait_list_.ids().begin(), wait_list_.ids().end());
+  for (std::size_t at = 0; at < ids.size(); at += kMaxWaitList) {
+    wire::EnqueueMarker message;
+    message.queue = queue_.id();
+    message.wait_list = std::span(ids).subspan(at, std::min(kMaxWaitList, ids.size() - at));
+    message.event = session().new_id();
+    folded_.push_back(message.event);
+    session().post(message);
+  }
+  wait_list_.replace(folded_);
+}
+
+void Command::give_event() {
+  if (event_) *event_place_ = give_handle(std::move(event_));
+}
+
+Command::Step::Step(Command& command, std::size_t index, std::size_t count)
+    : command_(command), last_(index + 1 == count) {
+  Queue& queue = command.queue_;
+  Session& session = command.session();
+  if (command.event_place_ != nullptr && !command.event_) {
+    command.event_ = make<Event>(session, queue, command.type_);
+  }
+  lock_ = std::unique_lock(queue.order());
+  if (index == 0 && command.wait_list_.ids().size() > kMaxWaitList) command.fold_wait_list();
+  number_ = queue.number_next();
+  if (index != 0) {
+    // The piece before it stands for everything that it waited for.
+    queue.in_order() ? command.wait_list_.clear() : command.wait_list_.set_single(command.hidden_);
+  }
+  if (last_ && command.event_) {
+    event_id_ = command.event_->id();
+    command.event_->set_number(number_);
+    session.enroll(*command.event_);
+  } else if (!last_ && !queue.in_order()) {
+    event_id_ = session.new_id();
+  } else if (!last_ && index == 0 && command.event_ && queue.profiling()) {
+    auto head = make<Event>(session, queue, command.type_);
+    event_id_ = head->id();
+    head->set_number(number_);
+    session.enroll(*head);
+    command.event_->set_head(std::move(head));
+  }
+}
+
+Command::Step::~Step() {
+  if (!sent_ && last_ && command_.event_) command_.session().strike(*command_.event_);
+}
+
+void Command::Step::sent() {
+  sent_ = true;
+  Session& session = command_.session();
+  if (!command_.queue_.in_order()) {
+    if (command_.hidden_ != 0) session.release(command_.hidden_);
+    command_.hidden_ = last_ ? 0 : event_id_;
+  }
+  for (const wire::Id id : command_.folded_) session.release(id);
+  command_.folded_.clear();
+}
+
+Command::Reading::Reading(Command& command, Mem* keeps, std::size_t pieces)
+    : command_(command), state_(std::make_shared<ReadState>()), pieces_(pieces) {
+  state_->queue = Ref<Queue>(command.queue_);
+  if (keeps != nullptr) state_->keeps = Ref<Mem>(*keeps);
+  state_->left.store(pieces, std::memory_order_relaxed);
+}
+
+std::uint64_t Command::Reading::expect(const ReadBox& to, std::uint64_t number) {
+  if (state_->number == 0) {
+    state_->number = number;
+    if (command_.event_) {
+      command_.event_->expect_transfer();
+      state_->event = command_.event_;
+    }
+    command_.queue_.read_begins(number);
+    if (state_->keeps) state_->keeps->read_began();
+  }
+  last_number_ = number;
+  const std::uint64_t ticket = command_.session().new_ticket();
+  command_.session().expect_read(ticket, std::make_unique<Transfer>(state_, to));
+  return ticket;
+}
+
+void Command::Reading::keep_window(std::size_t sent) {
+  const auto has_room = [&] {
+    const std::size_t arrived = pieces_ - state_->left.load(std::memory_order_acquire);
+    return sent < arrived + kPiecesAhead || sent == pieces_;
+  };
+  if (has_room()) return;
+  count_once();
+  command_.session().wait_until(has_room);
+}
+
+void Command::Reading::wait() {
+  count_once();
+  command_.session().wait_until([&] { return state_->finished.load(std::memory_order_acquire); });
+  const cl_int status = state_->status.load();
+  if (status == CL_SUCCESS && command_.queue_.in_order())
+    command_.queue_.set_complete(last_number_);
+  ensure_success(status);
+}
+
+void Command::Reading::count_once() {
+  if (!counted_) command_.session().count_round_trip();
+  counted_ = true;
+}
+
+}  // namespace tessera::client

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A command on its way into a queue: checks what all commands have in common, then sends.
+//
+//   Command command(queue, CL_COMMAND_..., count, wait_list, event);
+//   Mem& buffer = command.mem(buffer_handle);
+//   ...checks of this command...
+//   wire::X message;  fill its own fields;  command.post(message);
+//
+// queue, wait_list and event of the message are filled by post(), read() and write().
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "opencl/client/event.h"
+#include "opencl/client/mem.h"
+#include "opencl/client/queue.h"
+#include "opencl/client/session.h"
+#include "opencl/client/transfer.h"
+
+namespace tessera::client {
+
+// The events that a command waits for, as ids; on the stack as long as they are few.
+class WaitList {
+ public:
+  // Throws ApiError: CL_INVALID_EVENT_WAIT_LIST, CL_INVALID_CONTEXT.
+  WaitList(const Queue& queue, cl_uint count, const cl_event* events);
+  std::span<const wire::Id> ids() const {
+    return many_.empty() ? std::span(few_.data(), count_) : std::span(many_);
+  }
+  void replace(std::vector<wire::Id> ids) { many_ = std::move(ids); }
+  void set_single(wire::Id id) {
+    many_.clear();
+    few_[0] = id;
+    count_ = 1;
+  }
+  void clear() {
+    many_.clear();
+    count_ = 0;
+  }
+
+ private:
+  std::array<wire::Id, 16> few_;
+  std::vector<wire::Id> many_;
+  std::size_t count_ = 0;
+};
+
+class Command {
+ public:
+  // Throws ApiError: CL_INVALID_COMMAND_QUEUE, CL_INVALID_EVENT_WAIT_LIST, CL_INVALID_CONTEXT.
+  Command(cl_command_queue queue, cl_command_type type, cl_uint count, const cl_event* wait_list,
+          cl_event* event);
+
+  Queue& queue() const { return queue_; }
+  Context& context() const { return queue_.context(); }
+  Session& session() const { return queue_.session(); }
+  std::span<const wire::Id> wait_list() const { return wait_list_.ids(); }
+  cl_command_type type() const { return type_; }
+
+  // Throws ApiError: CL_INVALID_MEM_OBJECT, CL_INVALID_CONTEXT, or why the object could not be
+  // made.
+  Mem& mem(cl_mem handle) const;
+  std::vector<wire::Id> mems(cl_uint count, const cl_mem* handles) const;
+
+  // Sends the command and gives the program its event, if it asked for one.
+  template <class Message>
+  void post(Message& message, Bulk bulk = {}) {
+    {
+      Step step(*this, 0, 1);
+      step.send(message, std::move(bulk));
+    }
+    give_event();
+  }
+
+  // Reads `region` (x in elements of `element_bytes`) into `to`, cut into pieces. `prepare(message,
+  // piece)` fills the message's own fields for one piece, but neither ticket nor blocking. `keeps`:
+  // the object whose shadow `to` is part of. Waits if `blocking`; throws what the command then
+  // failed with.
+  template <class Message, class Prepare>
+  void read(const wire::Id3& region, std::size_t element_bytes, const ReadBox& to, bool blocking,
+            Prepare&& prepare, Mem* keeps = nullptr) {
+    const Cutting cutting(region, element_bytes);
+    Reading reading(*this, keeps, cutting.count());
+    for (std::size_t i = 0; i < cutting.count(); ++i) {
+      const Piece piece = cutting.at(i);
+      Message message;
+      prepare(message, piece);
+      message.blocking = blocking && cutting.count() == 1 ? 1 : 0;
+      {
+        Step step(*this, i, cutting.count());
+        message.ticket = reading.expect(part_of(to, piece, element_bytes), step.number());
+        step.send(message);
+      }
+      if (blocking) reading.keep_window(i + 1);
+    }
+    if (blocking) reading.wait();
+    give_event();
+  }
+
+  // The same way out. The bytes are copied before it returns.
+  template <class Message, class Prepare>
+  void write(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
+             Prepare&& prepare) {
+    const Cutting cutting(region, element_bytes);
+    for (std::size_t i = 0; i < cutting.count(); ++i) {
+      const Piece piece = cutting.at(i);
+      const WriteBox part = part_of(from, piece, element_bytes);
+      Message message;
+      prepare(message, piece);
+      Bulk bulk = session().reserve(part.bytes());
+      pack(bulk.data(), part);
+      Step step(*this, i, cutting.count());
+      step.send(message, std::move(bulk));
+    }
+    give_event();
+  }
+
+ private:
+  // One of the command's messages. Holds the queue's order lock from numbering to sending. Pieces
+  // of one transfer depend on each other by order in an in-order queue, else by hidden events.
+  class Step {
+   public:
+    Step(Command& command, std::size_t index, std::size_t count);
+    ~Step();
+    Step(const Step&) = delete;
+    Step& operator=(const Step&) = delete;
+    std::uint64_t number() const { return number_; }
+
+    template <class Message>
+    void send(Message& message, Bulk bulk = {}) {
+      message.queue = command_.queue_.id();
+      message.wait_list = command_.wait_list_.ids();
+      message.event = event_id_;
+      command_.session().post(message, std::move(bulk));
+      sent();
+    }
+
+   private:
+    void sent();
+    Command& command_;
+    std::unique_lock<std::mutex> lock_;
+    bool last_;
+    bool sent_ = false;
+    std::uint64_t number_;
+    wire::Id event_id_ = 0;
+  };
+
+  // The receiving side of read().
+  class Reading {
+   public:
+    Reading(Command& command, Mem* keeps, std::size_t pieces);
+    std::uint64_t expect(const ReadBox& to, std::uint64_t number);
+    // Waits while too many of the `sent` pieces are on their way.
+    void keep_window(std::size_t sent);
+    void wait();
+
+   private:
+    void count_once();
+    Command& command_;
+    std::shared_ptr<ReadState> state_;
+    std::size_t pieces_;
+    std::uint64_t last_number_ = 0;
+    bool counted_ = false;
+  };
+
+  void fold_wait_list();
+  void give_event();
+
+  Queue& queue_;
+  cl_command_type type_;
+  WaitList wait_list_;
+  cl_event* event_place_;
+  Ref<Event> event_;
+  wire::Id hidden_ = 0;           // of the previous piece, out of order
+  std::vector<wire::Id> folded_;  // events of the markers that stand for a long wait list
+};
+
+}  // namespace tessera::client

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "generated/client_entries.h"
+#include "generated/messages_image.h"
+#include "opencl/client/image.h"
+#include "opencl/client/session.h"
+#include "opencl/client/transfer.h"
+
+namespace tessera::client {
+namespace {
+
+Ref<Mem> make_image(Context& context, const ImagePlan& plan, void* host_ptr,
+                    std::vector<cl_mem_properties> properties) {
+  Charge charge;
+  if (plan.parent == nullptr) {
+    ensure(plan.bytes <= context.max_alloc(), CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    charge = Charge(context.session().account(), context.devices(), plan.bytes);
+  }
+  Mem::Parts parts;
+  parts.type = plan.shape.type;
+  parts.flags = with_access(plan.flags);
+  parts.size = plan.bytes;
+  parts.host_ptr = (plan.flags & CL_MEM_USE_HOST_PTR) != 0 ? host_ptr : nullptr;
+  parts.shadow_size = plan.shadow_bytes;
+  parts.properties = std::move(properties);
+  parts.image = plan.facts;
+  Ref<Mem> parent = plan.parent == nullptr ? Ref<Mem>() : Ref<Mem>(*plan.parent);
+  return make<Mem>(context, std::move(parts), std::move(parent), std::move(charge));
+}
+
+wire::CreateImage creation(const Context& context, const Mem& image, const ImagePlan& plan) {
+  const cl_image_desc& desc = plan.facts.desc;
+  const bool plane_over_parent = plan.parent != nullptr && plan.shape.type == CL_MEM_OBJECT_IMAGE2D;
+  wire::CreateImage message;
+  message.image = image.id();
+  message.context = context.id();
+  message.flags = wire_flags(image.flags());
+  message.channel_order = plan.facts.format.image_channel_order;
+  message.channel_type = plan.facts.format.image_channel_data_type;
+  message.image_type = plan.shape.type;
+  message.extent = {desc.image_width, desc.image_height, desc.image_depth};
+  message.array_size = desc.image_array_size;
+  message.row_pitch = plane_over_parent ? desc.image_row_pitch : 0;
+  message.buffer = plan.parent == nullptr ? 0 : plan.parent->id();
+  return message;
+}
+
+// The first contents, in pieces, from the program's memory.
+void initialize(const Mem& image, const ImagePlan& plan, const void* host_ptr) {
+  const wire::Id3 limits = plan.shape.limits();
+  const WriteBox whole{.at = static_cast<const std::byte*>(host_ptr),
+                       .row_bytes = limits[0] * plan.shape.pixel,
+                       .rows = limits[1],
+                       .slices = limits[2],
+                       .row_pitch = plan.host.row,
+                       .slice_pitch = plan.host.slice};
+  const Cutting cutting(limits, plan.shape.pixel);
+  for (std::size_t i = 0; i < cutting.count(); ++i) {
+    const Piece piece = cutting.at(i);
+    const WriteBox part = part_of(whole, piece, plan.shape.pixel);
+    Bulk bulk = image.session().reserve(part.bytes());
+    pack(bulk.data(), part);
+    wire::InitializeImage message;
+    message.image = image.id();
+    message.origin = piece.offset;
+    message.region = piece.region;
+    image.session().post(message, std::move(bulk));
+  }
+}
+
+std::vector<cl_mem_properties> copied(const cl_mem_properties* properties) {
+  if (properties == nullptr) return {};
+  ensure(*properties == 0, CL_INVALID_PROPERTY);
+  return {0};
+}
+
+cl_mem create(cl_context handle, const cl_mem_properties* properties, cl_mem_flags flags,
+              const cl_image_format* format, const cl_image_desc* desc, void* host_ptr) {
+  Context& context = require<Context>(handle);
+  std::vector<cl_mem_properties> copy = copied(properties);
+  const ImagePlan plan = plan_image(context, flags, format, desc, host_ptr);
+  Session& session = context.session();
+  Ref<Mem> image = make_image(context, plan, host_ptr, std::move(copy));
+  wire::CreateImage message = creation(context, *image, plan);
+  if (plan.parent == nullptr && !session.alone()) {
+    message.confirm = 1;
+    ensure_success(session.create_call(*image, message).status);
+  } else {
+    session.create(*image, message);
+  }
+  if (host_ptr != nullptr) initialize(*image, plan, host_ptr);
+  return give_handle(std::move(image));
+}
+
+// The calls of OpenCL 1.1 know one error for everything about sizes.
+cl_mem create_old(cl_context context, cl_mem_flags flags, const cl_image_format* format,
+                  const cl_image_desc& desc, void* host_ptr) {
+  try {
+    return create(context, nullptr, flags, format, &desc, host_ptr);
+  } catch (const ApiError& error) {
+    if (error.code() != CL_INVALID_IMAGE_DESCRIPTOR) throw;
+    throw ApiError(CL_INVALID_IMAGE_SIZE);
+  }
+}
+
+}  // namespace
+
+namespace entry {
+
+cl_mem CL_API_CALL clCreateImage(cl_context context, cl_mem_flags flags,
+                                 const cl_image_format* image_format,
+                                 const cl_image_desc* image_desc, void* host_ptr,
+                                 cl_int* errcode_ret) {
+  return guarded_create(errcode_ret, [&] {
+    return create(context, nullptr, flags, image_format, image_desc, host_ptr);
+  });
+}
+
+cl_mem CL_API_CALL clCreateImageWithProperties(cl_context context,
+                                               const cl_mem_properties* properties,
+                                               cl_mem_flags flags,
+                                               const cl_image_format* image_format,
+                                               const cl_image_desc* image_desc, void* host_ptr,
+                                               cl_int* errcode_ret) {
+  return guarded_create(errcode_ret, [&] {
+    return create(context, properties, flags, image_format, image_desc, host_ptr);
+  });
+}
+
+cl_mem CL_API_CALL clCreateImage2D(cl_context context, cl_mem_flags flags,
+                                   const cl_image_format* image_format, size_t image_width,
+                                   size_t image_height, size_t image_row_pitch, void* host_ptr,
+                                   cl_int* errcode_ret) {
+  cl_image_desc desc{};
+  desc.image_type = CL_MEM_OBJECT_IMAGE2D;
+  desc.image_width = image_width;
+  desc.image_height = image_height;
+  desc.image_row_pitch = image_row_pitch;
+  return guarded_create(errcode_ret,
+                        [&] { return create_old(context, flags, image_format, desc, host_ptr); });
+}
+
+cl_mem CL_API_CALL clCreateImage3D(cl_context context, cl_mem_flags flags,
+                                   const cl_image_format* image_format, size_t image_width,
+                                   size_t image_height, size_t image_depth, size_t image_row_pitch,
+                                   size_t image_slice_pitch, void* host_ptr, cl_int* errcode_ret) {
+  cl_image_desc desc{};
+  desc.image_type = CL_MEM_OBJECT_IMAGE3D;
+  desc.image_width = image_width;
+  desc.image_height = image_height;
+  desc.image_depth = image_depth;
+  desc.image_row_pitch = image_row_pitch;
+  desc.image_slice_pitch = image_slice_pitch;
+  return guarded_create(errcode_ret,
+                        [&] { return create_old(context, flags, image_format, desc, host_ptr); });
+}
+
+}  // namespace entry
+}  // namespace tessera::client

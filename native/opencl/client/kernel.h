@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A kernel and what its arguments are set to.
+//
+// An argument that is set to what it holds already sends nothing: programs that set all arguments
+// before every launch are common, and most of their arguments never change. That needs no reference
+// to the memory objects (the standard forbids a kernel to keep them alive): an id is never used
+// twice. The address of shared virtual memory is, once it was freed, and so it is always sent.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "opencl/client/image_layout.h"
+#include "opencl/client/mem.h"
+#include "opencl/client/object.h"
+#include "opencl/client/program.h"
+#include "opencl/client/sampler.h"
+
+namespace tessera::client {
+
+// What an argument holds.
+struct KernelArgument {
+  enum class What { unset, value, object, local, svm };
+  What what = What::unset;
+  std::vector<std::byte> value;
+  std::uint64_t number = 0;       // object: its id or 0 for NULL; local: bytes; svm: the address
+  std::size_t sub_buffer_at = 0;  // bytes; where a sub-buffer begins in its buffer
+  ImageShape image;               // type 0 for everything else
+
+  // Setting it to `other` would change nothing.
+  bool holds(const KernelArgument& other) const {
+    return what != What::svm && what == other.what && number == other.number &&
+           value == other.value;
+  }
+};
+
+class Kernel final : public Typed<Kernel> {
+ public:
+  Kernel(Program& program, Facts facts);
+  // A clone: the same arguments.
+  explicit Kernel(Kernel& source);
+  ~Kernel() { program_->detach_kernel(); }
+
+  Program& program() const { return *program_; }
+  Context& context() const { return program_->context(); }
+  const KernelFacts& facts() const { return *facts_; }
+  const WorkGroupFacts* work_group(const Device& device) const;
+  // Of the program's only device where the API allows none to be named. Throws
+  // ApiError(CL_INVALID_DEVICE).
+  Device& device(cl_device_id handle) const;
+
+  // clSetKernelArg and clSetKernelArgSVMPointer. They throw ApiError.
+  void set(cl_uint index, std::size_t size, const void* value);
+  void set_svm(cl_uint index, const void* address);
+
+  // Bytes of the local arguments, if the arguments allow a launch on the device. Throws ApiError:
+  // CL_INVALID_KERNEL_ARGS, CL_MISALIGNED_SUB_BUFFER_OFFSET, CL_INVALID_IMAGE_SIZE.
+  std::uint64_t ensure_launchable(const Device& device);
+  // Bytes of local memory on the device, with the local arguments.
+  std::uint64_t local_memory(const Device& device);
+
+ private:
+  void set_value(cl_uint index, const ArgFacts& facts, std::size_t size, const void* value);
+  void set_local(cl_uint index, std::size_t size, const void* value);
+  void set_mem(cl_uint index, const ArgFacts& facts, std::size_t size, const void* value);
+  void set_sampler(cl_uint index, std::size_t size, const void* value);
+  void set_unknown(cl_uint index, std::size_t size, const void* value);
+  void put_object(cl_uint index, KernelArgument argument);
+  const ArgFacts& arg_facts(cl_uint index) const;
+  // Remembers the argument and sends `message`, unless the kernel has it so already.
+  template <class Message>
+  void update(cl_uint index, KernelArgument argument, Message& message);
+
+  Ref<Program> program_;
+  Facts facts_;
+  std::mutex mutex_;
+  std::vector<KernelArgument> arguments_;
+};
+
+}  // namespace tessera::client

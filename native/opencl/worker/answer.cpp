@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/answer.h"
+
+#include "opencl/worker/output.h"
+
+namespace tessera::worker {
+
+void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values,
+                    wire::Blob data, Bulk bulk) {
+  output_.drain();
+  wire::Reply message;
+  message.of = of;
+  message.status = status;
+  message.sessions = page_.live_sessions.load(std::memory_order_relaxed);
+  message.values = values;
+  message.data = data;
+  send(message, std::move(bulk));
+  channel_.flush();
+  count_round_trip();
+}
+
+void Answers::reply(std::uint64_t of, cl_int status, std::string_view text) {
+  reply(of, status, {}, std::as_bytes(std::span(text)));
+}
+
+void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool waited) {
+  if (waited) output_.drain();
+  wire::ReadDone message;
+  message.ticket = ticket;
+  message.status = status;
+  send(message, std::move(bulk));
+  channel_.flush();
+  if (waited) count_round_trip();
+}
+
+void Answers::build_done(const wire::BuildDone& message) {
+  output_.drain();
+  send(message);
+  channel_.flush();
+  count_round_trip();
+}
+
+void Answers::deferred_error(std::uint64_t target, cl_int status, wire::Opcode opcode) {
+  wire::DeferredError message;
+  message.target = target;
+  message.status = status;
+  message.opcode = static_cast<std::uint32_t>(opcode);
+  send(message);
+  channel_.flush();
+}
+
+void Answers::count_round_trip() {
+  slot_.round_trips.fetch_add(1, std::memory_order_relaxed);
+  const ChannelCounters counters = channel_.counters();
+  slot_.bytes_to_worker.store(counters.bytes_received, std::memory_order_relaxed);
+  slot_.bytes_to_client.store(counters.bytes_sent, std::memory_order_relaxed);
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CL/cl.h>
+
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string_view>
+
+#include "generated/messages_context.h"
+#include "generated/messages_event.h"
+#include "generated/messages_kernel.h"
+#include "generated/messages_program.h"
+#include "generated/messages_session.h"
+#include "lease/quota.h"
+#include "transport/channel.h"
+
+namespace tessera::worker {
+
+class Output;
+
+// Sends to the client. Any thread.
+class Answers {
+ public:
+  Answers(Channel& channel, QuotaPage& page, SessionSlot& slot, Output& output)
+      : channel_(channel), page_(page), slot_(slot), output_(output) {}
+
+  template <class Message>
+  void send(const Message& message, Bulk bulk = {}) {
+    wire::Encoder out;
+    encode(out, message);
+    channel_.send(static_cast<std::uint16_t>(Message::kOpcode), out.bytes(), std::move(bulk));
+  }
+
+  // Answers the call with sequence number `of`; what kernels printed so far goes first.
+  void reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values = {},
+             wire::Blob data = {}, Bulk bulk = {});
+  void reply(std::uint64_t of, cl_int status, std::string_view text);
+  // The end of a read: `bulk` has the bytes, or is empty when the command failed. `waited`: the
+  // client waits for it now.
+  void read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool waited);
+  // build_done ends a build; counts it as a call answered. build_log and kernel_facts go by send().
+  void build_done(const wire::BuildDone& message);
+  // A posted message about `target` failed.
+  void deferred_error(std::uint64_t target, cl_int status, wire::Opcode opcode);
+
+  Channel& channel() { return channel_; }
+
+ private:
+  void count_round_trip();
+
+  Channel& channel_;
+  QuotaPage& page_;
+  SessionSlot& slot_;
+  Output& output_;
+};
+
+}  // namespace tessera::worker

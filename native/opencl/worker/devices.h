@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "opencl/worker/options.h"
+#include "opencl/worker/session.h"
+
+namespace tessera::worker {
+
+// The driver's devices for the lease's, in the same order. Throws std::runtime_error for one that
+// is not there.
+std::vector<Device> open_devices(const std::vector<GpuOption>& gpus);
+
+}  // namespace tessera::worker

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/session.h"
+#include "opencl/worker/svm_range.h"
+#include "opencl/worker/transfer.h"
+
+namespace tessera::worker {
+namespace {
+
+// What the driver is told. Who on the host may look is between the client and its program; the
+// worker itself must be able to move the contents.
+constexpr cl_mem_flags kHostAccess =
+    CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
+
+// Where a tightly packed rectangle begins in a message's bulk.
+constexpr std::array<std::size_t, 3> kTightOrigin{0, 0, 0};
+
+}  // namespace
+
+void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m) {
+  cl_int status = entry.poison;
+  if (status == CL_SUCCESS) status = entry.context->poison;
+  if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
+  if (status == CL_SUCCESS && m.size == 0) status = CL_INVALID_BUFFER_SIZE;
+  const cl_context context = entry.context->handle;
+  const cl_mem_flags flags = m.flags & ~kHostAccess;
+  if (status == CL_SUCCESS && m.svm != 0) {
+    const SvmRange range = find_svm(*entry.context, m.svm, m.size);
+    entry.svm = range.memory;
+    if (range.place == nullptr) {
+      status = CL_INVALID_HOST_PTR;
+    } else {
+      entry.handle =
+          clCreateBuffer(context, flags | CL_MEM_USE_HOST_PTR, m.size, range.place, &status);
+    }
+  } else if (status == CL_SUCCESS) {
+    auto charge = charge_memory(*entry.context, m.size, m.confirm != 0);
+    if (charge == nullptr) {
+      status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    } else {
+      entry.handle = clCreateBuffer(context, flags, m.size, nullptr, &status);
+    }
+    if (entry.handle != nullptr) tie_charge(entry, std::move(charge), &status);
+  }
+  if (entry.handle == nullptr) poison(entry, status, m.kOpcode);
+}
+
+void Session::tie_charge(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status) {
+  *status = memory_.attach(std::move(charge), entry.handle);
+  if (*status == CL_SUCCESS) {
+    entry.held = &memory_.held();
+    entry.held->fetch_add(1);
+  } else {
+    clReleaseMemObject(std::exchange(entry.handle, nullptr));
+  }
+}
+
+void Session::handle(const wire::CreateBuffer& m, Incoming& incoming) {
+  const std::uint64_t sequence = incoming.sequence;
+  const auto entry = objects_.add<MemEntry>(m.buffer, Record(incoming.opcode, incoming.fields));
+  entry->context = objects_.share<ContextEntry>(m.context);
+  entry->shape.size = m.size;
+  entry->shape.flags = m.flags;
+  create_buffer(*entry, m);
+  if (m.confirm != 0) answers_.reply(sequence, entry->poison);
+}
+
+void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
+  const auto buffer = objects_.share<MemEntry>(m.buffer);
+  const Bulk bulk = std::move(incoming.bulk);
+  cl_int status = buffer->poison;
+  // The client has heard of this one already.
+  if (status != CL_SUCCESS) return;
+  if (buffer->shape.image()) status = CL_INVALID_MEM_OBJECT;
+  if (!within(m.offset, bulk.size(), buffer->shape.size)) status = CL_INVALID_VALUE;
+  const cl_command_queue queue =
+      status == CL_SUCCESS ? internal_queue(*buffer->context, &status) : nullptr;
+  if (status == CL_SUCCESS && bulk.size() != 0) {
+    status = unlocked([&] {
+      return clEnqueueWriteBuffer(queue, buffer->handle, CL_TRUE, m.offset, bulk.size(),
+                                  bulk.data(), 0, nullptr, nullptr);
+    });
+  }
+  if (status != CL_SUCCESS) answers_.deferred_error(buffer->id, status, m.kOpcode);
+}
+
+void Session::handle(const wire::CreateSubBuffer& m, Incoming& incoming) {
+  const auto entry = objects_.add<MemEntry>(m.sub_buffer, Record(incoming.opcode, incoming.fields));
+  const MemEntry& parent = objects_.get<MemEntry>(m.buffer);
+  entry->context = parent.context;
+  entry->has_parent = true;
+  entry->shape.size = m.size;
+  entry->shape.flags = m.flags;
+  cl_int status = entry->poison;
+  if (status == CL_SUCCESS) status = parent.poison;
+  if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
+  // A sub-buffer of a sub-buffer does not exist.
+  if (status == CL_SUCCESS && (parent.shape.image() || parent.has_parent)) {
+    status = CL_INVALID_MEM_OBJECT;
+  }
+  if (status == CL_SUCCESS && m.size == 0) status = CL_INVALID_BUFFER_SIZE;
+  if (status == CL_SUCCESS && !within(m.origin, m.size, parent.shape.size)) {
+    status = CL_INVALID_VALUE;
+  }
+  if (status == CL_SUCCESS) {
+    const cl_buffer_region region{m.origin, m.size};
+    entry->handle = clCreateSubBuffer(parent.handle, m.flags & ~kHostAccess,
+                                      CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+  }
+  if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
+}
+
+void Session::handle(const wire::ReadBuffer& m, Incoming&) {
+  Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
+  const MemEntry& buffer = command.mem(m.buffer);
+  if (buffer.shape.image()) command.check(CL_INVALID_MEM_OBJECT);
+  if (!within(m.offset, m.size, buffer.shape.size)) command.check(CL_INVALID_VALUE);
+  read_into_bulk(command, {m.size, m.ticket, m.blocking != 0},
+                 [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
+                     cl_event* event) {
+                   return clEnqueueReadBuffer(queue, buffer.handle, CL_FALSE, m.offset, m.size,
+                                              data, count, list, event);
+                 });
+}
+
+void Session::handle(const wire::WriteBuffer& m, Incoming& incoming) {
+  Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
+  const MemEntry& buffer = command.mem(m.buffer);
+  const std::uint64_t size = incoming.bulk.size();
+  if (buffer.shape.image()) command.check(CL_INVALID_MEM_OBJECT);
+  if (!within(m.offset, size, buffer.shape.size)) command.check(CL_INVALID_VALUE);
+  write_from_bulk(command, incoming, size,
+                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
+                      cl_event* event) {
+                    return clEnqueueWriteBuffer(queue, buffer.handle, CL_FALSE, m.offset, size,
+                                                data, count, list, event);
+                  });
+}
+
+void Session::handle(const wire::ReadBufferRect& m, Incoming&) {
+  Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
+  const MemEntry& buffer = command.mem(m.buffer);
+  command.check(check_rect(buffer.shape, m.origin, m.region, m.row_pitch, m.slice_pitch));
+  read_into_bulk(command, {packed_size(m.region), m.ticket, m.blocking != 0},
+                 [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
+                     cl_event* event) {
+                   return clEnqueueReadBufferRect(queue, buffer.handle, CL_FALSE, m.origin.data(),
+                                                  kTightOrigin.data(), m.region.data(), m.row_pitch,
+                                                  m.slice_pitch, 0, 0, data, count, list, event);
+                 });
+}
+
+void Session::handle(const wire::WriteBufferRect& m, Incoming& incoming) {
+  Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
+  const MemEntry& buffer = command.mem(m.buffer);
+  command.check(check_rect(buffer.shape, m.origin, m.region, m.row_pitch, m.slice_pitch));
+  write_from_bulk(command, incoming, packed_size(m.region),
+                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
+                      cl_event* event) {
+                    return clEnqueueWriteBufferRect(queue, buffer.handle, CL_FALSE, m.origin.data(),
+                                                    kTightOrigin.data(), m.region.data(),
+                                                    m.row_pitch, m.slice_pitch, 0, 0, data, count,
+                                                    list, event);
+                  });
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "opencl/worker/session.h"
+
+namespace tessera::worker {
+namespace {
+
+// Until each has ended: a driver may come back at the first failed one.
+cl_int wait_for_each(const std::vector<cl_event>& handles) {
+  if (handles.empty()) return CL_SUCCESS;
+  const cl_int all = clWaitForEvents(static_cast<cl_uint>(handles.size()), handles.data());
+  if (all == CL_SUCCESS) return all;
+  for (const cl_event& handle : handles) clWaitForEvents(1, &handle);
+  return all;
+}
+
+}  // namespace
+
+void Session::handle(const wire::CreateUserEvent& m, Incoming& incoming) {
+  const auto entry = objects_.add<EventEntry>(m.event, Record(incoming.opcode, incoming.fields));
+  entry->context = objects_.share<ContextEntry>(m.context);
+  entry->user = true;
+  cl_int status = entry->poison;
+  if (status == CL_SUCCESS) status = entry->context->poison;
+  if (status == CL_SUCCESS) entry->handle = clCreateUserEvent(entry->context->handle, &status);
+  if (entry->handle != nullptr) {
+    ++open_user_events_;
+  } else {
+    entry->user_done = true;
+    poison(*entry, status, m.kOpcode);
+  }
+}
+
+void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
+  EventEntry& event = objects_.get<EventEntry>(m.event);
+  cl_int status = event.poison;
+  if (status == CL_SUCCESS && !event.user) status = CL_INVALID_EVENT;
+  if (status == CL_SUCCESS && m.status > CL_COMPLETE) status = CL_INVALID_VALUE;
+  if (status == CL_SUCCESS && event.user_done) status = CL_INVALID_OPERATION;
+  if (status == CL_SUCCESS) {
+    event.user_done = true;
+    if (m.status < CL_COMPLETE) event.poison = m.status;
+    status = clSetUserEventStatus(event.handle, m.status);
+    --open_user_events_;
+    if (m.status < CL_COMPLETE) report_failed();
+  }
+  if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
+}
+
+// What waited for the failed event has failed with it. It is told at once, asked for or not, and in
+// the order of the commands: a program that sees the last one failed looks at the others next.
+void Session::report_failed() {
+  std::vector<EventEntry*> events;
+  objects_.each<EventEntry>([&](EventEntry& event) {
+    if (!event.user) events.push_back(&event);
+  });
+  std::ranges::sort(events, {}, [](const EventEntry* event) { return event->id; });
+  for (EventEntry* event : events) callbacks_.report_if_ended(*event);
+  channel_.flush();
+}
+
+void Session::handle(const wire::SubscribeEvent& m, Incoming&) {
+  const auto event = objects_.share<EventEntry>(m.event);
+  if (event->poison != CL_SUCCESS) return callbacks_.report(*event, event->poison);
+  if (m.every_state != 0) callbacks_.watch_states(event);
+  watch(event);
+  // Some drivers do not call back for an event that has failed already.
+  callbacks_.report_if_ended(*event);
+  channel_.flush();
+}
+
+void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
+  const std::uint64_t sequence = incoming.sequence;
+  std::vector<std::shared_ptr<EventEntry>> events;
+  std::vector<cl_event> handles;
+  cl_int status = m.events.empty() ? CL_INVALID_VALUE : CL_SUCCESS;
+  bool failed = false;
+  for (const Id id : m.events) {
+    auto event = objects_.share<EventEntry>(id);
+    event->waited = true;
+    if (!events.empty() && event->context != events.front()->context) status = CL_INVALID_CONTEXT;
+    if (event->poison != CL_SUCCESS) {
+      failed = true;
+    } else {
+      handles.push_back(event->handle);
+    }
+    events.push_back(std::move(event));
+  }
+  if (status == CL_SUCCESS && !may_block()) status = CL_OUT_OF_RESOURCES;
+  if (status != CL_SUCCESS) return answers_.reply(sequence, status);
+  status = blocking([&] { return wait_for_each(handles); });
+  reads_.send_completed();
+  for (const auto& event : events) {
+    const auto queue = event->queue.lock();
+    if (queue != nullptr && !queue->out_of_order) count_finished(*queue, event->number);
+    callbacks_.report_if_ended(*event);
+  }
+  if (failed && status == CL_SUCCESS) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+  answers_.reply(sequence, status);
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Builds. A compiler may take minutes, so it runs without the session's lock and without the right
+// to receive: other threads of the client go on meanwhile. The program is marked as `building`, and
+// whatever else would touch it is refused until the end is told. What the client needs to know
+// comes before build_done: the logs, then the facts about the kernels.
+#include <algorithm>
+#include <string>
+
+#include "opencl/worker/kernel_facts.h"
+#include "opencl/worker/program_options.h"
+#include "opencl/worker/session.h"
+
+namespace tessera::worker {
+namespace {
+
+constexpr std::size_t kMaxLog = 16 * 1024 * 1024;  // bytes of one device's log that are passed on
+
+struct Outcome {
+  cl_int status = CL_SUCCESS;
+  std::vector<cl_int> build_status;
+  std::vector<std::uint32_t> binary_types;
+  std::vector<std::uint64_t> global_sizes;
+  std::vector<std::string> logs;
+  std::shared_ptr<const ProgramFacts> facts;
+};
+
+std::string log_of(cl_program program, cl_device_id device) {
+  std::size_t size = 0;
+  if (clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, 0, nullptr, &size) !=
+          CL_SUCCESS ||
+      size == 0) {
+    return {};
+  }
+  std::string log(size, '\0');
+  if (clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, size, log.data(), nullptr) !=
+      CL_SUCCESS) {
+    return {};
+  }
+  return log.substr(0, std::min(log.find('\0'), kMaxLog));
+}
+
+void collect(cl_program program, const std::vector<NumberedDevice>& devices, Outcome& outcome) {
+  bool executable = false;
+  for (const NumberedDevice& device : devices) {
+    cl_build_status build = CL_BUILD_NONE;
+    cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_NONE;
+    std::size_t globals = 0;
+    const auto ask = [&](cl_program_build_info what, auto& into) {
+      clGetProgramBuildInfo(program, device.id, what, sizeof into, &into, nullptr);
+    };
+    ask(CL_PROGRAM_BUILD_STATUS, build);
+    ask(CL_PROGRAM_BINARY_TYPE, type);
+    ask(CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, globals);
+    outcome.build_status.push_back(build);
+    outcome.binary_types.push_back(type);
+    outcome.global_sizes.push_back(globals);
+    outcome.logs.push_back(log_of(program, device.id));
+    executable = executable || type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+  }
+  if (!executable) return;
+  std::vector<NumberedDevice> built;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    if (outcome.build_status[i] == CL_BUILD_SUCCESS) built.push_back(devices[i]);
+  }
+  cl_int error = CL_SUCCESS;
+  auto facts = find_facts(program, built, &error);
+  if (error == CL_SUCCESS) outcome.facts = std::move(facts);
+}
+
+void send_log(Answers& answers, Id program, std::uint32_t device, std::string_view log) {
+  while (!log.empty()) {
+    const std::string_view piece = log.substr(0, kPiece);
+    Bulk bulk = answers.channel().reserve(piece.size());
+    std::memcpy(bulk.data(), piece.data(), piece.size());
+    wire::BuildLog message;
+    message.program = program;
+    message.device = device;
+    answers.send(message, std::move(bulk));
+    log.remove_prefix(piece.size());
+  }
+}
+
+void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
+          const Outcome& outcome) {
+  for (std::size_t i = 0; i < outcome.logs.size(); ++i) {
+    send_log(answers, program.id, program.devices[i], outcome.logs[i]);
+  }
+  if (outcome.facts != nullptr) send_facts(answers, program.id, *outcome.facts);
+  // A binary is only made when somebody asks for it: with some drivers that is the larger part of
+  // the compiler's work.
+  const std::vector<std::uint64_t> unknown(outcome.build_status.size());
+  wire::BuildDone done;
+  done.ticket = ticket;
+  done.program = program.id;
+  done.status = outcome.status;
+  if (!outcome.build_status.empty()) done.devices = program.devices;
+  done.build_status = outcome.build_status;
+  done.binary_types = outcome.binary_types;
+  done.binary_sizes = unknown;
+  done.global_variable_sizes = outcome.global_sizes;
+  answers.build_done(done);
+}
+
+cl_int refused_options(BuildStep step) {
+  switch (step) {
+    case BuildStep::build:
+      return CL_INVALID_BUILD_OPTIONS;
+    case BuildStep::compile:
+      return CL_INVALID_COMPILER_OPTIONS;
+    case BuildStep::link:
+      return CL_INVALID_LINKER_OPTIONS;
+  }
+  return CL_INVALID_VALUE;
+}
+
+// Every one of `wanted` is a device of the program.
+bool has_all(const ProgramEntry& program, std::span<const std::uint32_t> wanted) {
+  return std::ranges::all_of(wanted, [&](std::uint32_t number) {
+    return std::ranges::find(program.devices, number) != program.devices.end();
+  });
+}
+
+// Null for an empty list: then the driver takes all devices.
+const cl_device_id* list(const std::vector<cl_device_id>& devices) {
+  return devices.empty() ? nullptr : devices.data();
+}
+
+cl_uint count(const std::vector<cl_device_id>& devices) {
+  return static_cast<cl_uint>(devices.size());
+}
+
+}  // namespace
+
+// Runs `translate`, which calls the driver, and tells the client how it ended.
+void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket,
+                    cl_int status, const std::function<cl_int()>& translate) {
+  Outcome outcome;
+  outcome.status = status;
+  if (status == CL_SUCCESS && !may_block()) outcome.status = CL_OUT_OF_RESOURCES;
+  if (outcome.status != CL_SUCCESS) return tell(answers_, ticket, *program, outcome);
+  const std::vector<NumberedDevice> devices = numbered(program->devices);
+  program->building = true;
+  program->facts = nullptr;
+  blocking([&] {
+    outcome.status = translate();
+    if (program->handle != nullptr) collect(program->handle, devices, outcome);
+  });
+  program->building = false;
+  program->facts = outcome.facts;
+  tell(answers_, ticket, *program, outcome);
+}
+
+cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices) {
+  if (program.poison != CL_SUCCESS) return program.poison;
+  if (program.building) return CL_INVALID_OPERATION;
+  return has_all(program, devices) ? CL_SUCCESS : CL_INVALID_DEVICE;
+}
+
+void Session::handle(const wire::BuildProgram& m, Incoming&) {
+  const auto program = objects_.share<ProgramEntry>(m.program);
+  const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
+  const auto options = options_for_driver(m.options, BuildStep::build);
+  cl_int status = may_build(*program, m.devices);
+  if (status == CL_SUCCESS && !options) status = refused_options(BuildStep::build);
+  build(program, m.ticket, status, [&] {
+    return clBuildProgram(program->handle, count(devices), list(devices), options->c_str(), nullptr,
+                          nullptr);
+  });
+}
+
+void Session::handle(const wire::CompileProgram& m, Incoming&) {
+  const auto program = objects_.share<ProgramEntry>(m.program);
+  const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
+  const auto options = options_for_driver(m.options, BuildStep::compile);
+  if (m.headers.size() != m.header_names.size()) {
+    throw ProtocolError("headers without a name each");
+  }
+  cl_int status = may_build(*program, m.devices);
+  if (status == CL_SUCCESS && !options) status = refused_options(BuildStep::compile);
+  std::vector<std::shared_ptr<ProgramEntry>> held;
+  std::vector<cl_program> headers;
+  const std::vector<std::string> texts(m.header_names.begin(), m.header_names.end());
+  std::vector<const char*> names;
+  for (std::size_t i = 0; i < m.headers.size(); ++i) {
+    held.push_back(objects_.share<ProgramEntry>(m.headers[i]));
+    headers.push_back(held.back()->handle);
+    names.push_back(texts[i].c_str());
+    if (status == CL_SUCCESS) status = may_build(*held.back(), {});
+    if (status == CL_SUCCESS && held.back()->context != program->context) {
+      status = CL_INVALID_PROGRAM;
+    }
+  }
+  build(program, m.ticket, status, [&] {
+    return clCompileProgram(program->handle, count(devices), list(devices), options->c_str(),
+                            static_cast<cl_uint>(headers.size()),
+                            headers.empty() ? nullptr : headers.data(),
+                            names.empty() ? nullptr : names.data(), nullptr, nullptr);
+  });
+}
+
+void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
+  const auto context = objects_.share<ContextEntry>(m.context);
+  const std::vector<cl_device_id> devices = devices_of(*context, m.devices);
+  const auto options = options_for_driver(m.options, BuildStep::link);
+  std::vector<std::shared_ptr<ProgramEntry>> held;
+  std::vector<cl_program> inputs;
+  cl_int status = context->poison;
+  if (status == CL_SUCCESS && !options) status = refused_options(BuildStep::link);
+  for (const Id id : m.inputs) {
+    held.push_back(objects_.share<ProgramEntry>(id));
+    inputs.push_back(held.back()->handle);
+    if (status == CL_SUCCESS) status = may_build(*held.back(), {});
+    if (status == CL_SUCCESS && held.back()->context != context) status = CL_INVALID_PROGRAM;
+  }
+  if (status == CL_SUCCESS && inputs.empty()) status = CL_INVALID_VALUE;
+  const auto program =
+      objects_.add<ProgramEntry>(m.program, Record(incoming.opcode, incoming.fields));
+  program->context = context;
+  program->devices.assign(m.devices.begin(), m.devices.end());
+  if (program->devices.empty()) program->devices = context->devices;
+  if (program->poison != CL_SUCCESS) status = program->poison;
+  output_.expect();
+  const std::uint64_t ticket = m.ticket;
+  build(program, ticket, status, [&] {
+    cl_int error = CL_SUCCESS;
+    program->handle =
+        clLinkProgram(context->handle, count(devices), list(devices), options->c_str(),
+                      static_cast<cl_uint>(inputs.size()), inputs.data(), nullptr, nullptr, &error);
+    return error;
+  });
+  if (program->handle == nullptr && program->poison == CL_SUCCESS) {
+    program->poison = CL_INVALID_PROGRAM;
+  }
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CL/cl_ext.h>
+
+#include "opencl/worker/session.h"
+
+namespace tessera::worker {
+namespace {
+
+// Only what a host queue may have: the rest is not announced (snapshot.cpp).
+cl_int check_properties(std::span<const std::uint64_t> properties,
+                        cl_command_queue_properties& bits) {
+  if (properties.size() % 2 != 0) return CL_INVALID_VALUE;
+  for (std::size_t i = 0; i < properties.size(); i += 2) {
+    switch (properties[i]) {
+      case CL_QUEUE_PROPERTIES:
+        bits = properties[i + 1];
+        break;
+      case CL_QUEUE_PRIORITY_KHR:
+      case CL_QUEUE_THROTTLE_KHR:
+        break;
+      default:
+        return CL_INVALID_VALUE;
+    }
+  }
+  constexpr cl_command_queue_properties kHost =
+      CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE | CL_QUEUE_PROFILING_ENABLE;
+  return (bits & ~kHost) == 0 ? CL_SUCCESS : CL_INVALID_QUEUE_PROPERTIES;
+}
+
+}  // namespace
+
+void Session::handle(const wire::CreateQueue& m, Incoming& incoming) {
+  const auto entry = objects_.add<QueueEntry>(m.queue, Record(incoming.opcode, incoming.fields));
+  entry->context = objects_.share<ContextEntry>(m.context);
+  entry->device = m.device;
+  const cl_device_id id = device(m.device).id;
+  cl_command_queue_properties bits = 0;
+  cl_int status = entry->poison;
+  if (status == CL_SUCCESS) status = entry->context->poison;
+  if (status == CL_SUCCESS) status = check_properties(m.properties, bits);
+  if (status == CL_SUCCESS && (entry->context->gpu_mask & (1u << m.device)) == 0) {
+    status = CL_INVALID_DEVICE;
+  }
+  if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
+  std::vector<cl_queue_properties> properties(m.properties.begin(), m.properties.end());
+  properties.push_back(0);
+  entry->profiling = (bits & CL_QUEUE_PROFILING_ENABLE) != 0;
+  entry->out_of_order = (bits & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0;
+  entry->handle =
+      clCreateCommandQueueWithProperties(entry->context->handle, id, properties.data(), &status);
+  if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
+}
+
+void Session::handle(const wire::FlushQueue& m, Incoming&) {
+  const QueueEntry& queue = objects_.get<QueueEntry>(m.queue);
+  if (queue.poison == CL_SUCCESS) clFlush(queue.handle);
+}
+
+void Session::handle(const wire::FinishQueue& m, Incoming& incoming) {
+  const auto queue = objects_.share<QueueEntry>(m.queue);
+  const std::uint64_t sequence = incoming.sequence;
+  cl_int status = queue->poison;
+  if (status == CL_SUCCESS && !idle(*queue)) {
+    if (!may_block()) return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
+    const std::uint64_t upto = queue->enqueued;
+    status = blocking([&] { return clFinish(queue->handle); });
+    count_finished(*queue, upto);
+  }
+  reads_.send_completed();
+  report_watched(*queue);
+  const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
+  answers_.reply(sequence, status != CL_SUCCESS ? status : deferred);
+}
+
+}  // namespace tessera::worker

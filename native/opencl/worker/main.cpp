@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tessera-worker: one client's session, in a process of its own.
+//
+// Started by the gatekeeper with an accepted socket; ends when the client goes away, when the
+// client breaks the protocol, or with the gatekeeper. It ends by _exit: everything it holds belongs
+// to the kernel or to the quota's slot, and a driver's destructors may wait for work that nobody
+// wants any more.
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <exception>
+#include <thread>
+
+#include "opencl/worker/devices.h"
+#include "opencl/worker/options.h"
+#include "opencl/worker/process.h"
+#include "opencl/worker/session.h"
+
+namespace tessera::worker {
+namespace {
+
+[[noreturn]] void end(const char* reason) {
+  if (*reason == '\0') ::_exit(0);
+  ::fprintf(stderr, "tessera-worker %d: the session ends: %s\n", static_cast<int>(::getpid()),
+            reason);
+  ::_exit(1);
+}
+
+// Ends the process when the client's is gone, whatever the other threads wait for.
+void watch_client(int liveness) {
+  std::thread([liveness] {
+    pollfd entry{liveness, POLLIN, 0};
+    while (::poll(&entry, 1, -1) <= 0) {
+    }
+    ::_exit(0);
+  }).detach();
+}
+
+int run(const Options& options) {
+  Quota quota = Quota::attach(options.quota_fd);
+  if (options.slot >= kMaxSessions) throw UsageError("--slot is out of range");
+  SessionSlot& slot = quota.page().slots[options.slot];
+  std::int32_t client_pid = 0;
+  const auto channel = accept_channel(options.fd, read_token(options.token_fd), &client_pid);
+  slot.client_pid = client_pid;
+  slot.transport = static_cast<std::uint32_t>(channel->kind());
+  slot.state.store(SlotState::live);
+  watch_client(channel->liveness_fd());
+  UniqueFd output = capture_standard_output();
+  Session session(
+      {channel.get(), &quota, options.slot, open_devices(options.gpus), std::move(output), end});
+  session.serve();
+  end("");
+}
+
+}  // namespace
+}  // namespace tessera::worker
+
+int main(int argc, char** argv) {
+  using namespace tessera::worker;
+  try {
+    const Options options = parse_options(argc, argv);
+    harden_process();
+    return run(options);
+  } catch (const UsageError& error) {
+    ::fprintf(stderr, "tessera-worker: %s\n%s", error.what(), kUsage);
+    return 2;
+  } catch (const tessera::ConnectError& error) {
+    // A client that leaves before its session began is no failure of this process.
+    ::fprintf(stderr, "tessera-worker: %s\n", error.what());
+    return 0;
+  } catch (const std::exception& error) {
+    ::fprintf(stderr, "tessera-worker: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The objects of a session, by the ids that the client chose.
+//
+// An entry owns one reference of the driver's object; erasing it gives that reference back, and the
+// driver's own counts keep what commands in flight still use. An entry whose creation failed stays,
+// poisoned with the error, because the client posted the creation and may already have posted uses
+// of it. Lookups throw ProtocolError for anything an honest client cannot send.
+//
+// Entries are shared pointers because a handler may lose the table's lock while it waits in the
+// driver (Session::blocking), and an event's entry is also held by the driver's callback.
+#pragma once
+
+#include <CL/cl.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "opencl/worker/record.h"
+#include "opencl/worker/validate.h"
+#include "wire/codec.h"
+
+namespace tessera::worker {
+
+using wire::Id;
+
+inline constexpr std::size_t kMaxObjects = 1'000'000;              // live, of one session
+inline constexpr std::size_t kMaxRecordBytes = 256 * 1024 * 1024;  // all records of one session
+
+// The client sent what no client of this protocol sends: the session ends.
+class ProtocolError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+enum class Kind : std::uint8_t { context, queue, mem, sampler, program, kernel, event };
+
+const char* kind_name(Kind kind);
+
+struct Entry {
+  Entry(Kind kind, Id id) : kind(kind), id(id) {}
+  virtual ~Entry() = default;
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+  const Kind kind;
+  const Id id;
+  // CL_SUCCESS, or the error with which the posted creation failed; then `handle` is null.
+  cl_int poison = CL_SUCCESS;
+  Record record;
+};
+
+// A block of shared virtual memory.
+struct SvmBlock {
+  std::uint64_t size;  // bytes
+  cl_svm_mem_flags flags;
+  // Frees the memory and gives its charge back when the last that lies over it is gone.
+  std::shared_ptr<void> memory;
+  Record record;
+  std::size_t counted = 0;  // bytes, as ObjectTable::recount was told
+
+  void* pointer() const { return memory.get(); }
+};
+
+struct ContextEntry final : Entry {
+  static constexpr Kind kKind = Kind::context;
+  explicit ContextEntry(Id id) : Entry(kKind, id) {}
+  ~ContextEntry() override;
+
+  cl_context handle = nullptr;
+  std::vector<std::uint32_t> devices;  // as they are numbered on the wire
+  std::uint32_t gpu_mask = 0;          // the same, as bits for the quota
+  // For initial contents; made when first needed.
+  cl_command_queue internal_queue = nullptr;
+  std::map<std::uint64_t, SvmBlock> svm;  // by the address that the client knows
+};
+
+struct EventEntry;
+
+struct QueueEntry final : Entry {
+  static constexpr Kind kKind = Kind::queue;
+  explicit QueueEntry(Id id) : Entry(kKind, id) {}
+  ~QueueEntry() override;
+
+  cl_command_queue handle = nullptr;
+  std::shared_ptr<ContextEntry> context;
+  std::uint32_t device = 0;
+  bool profiling = false;
+  bool out_of_order = false;
+  // First failure of a posted command, until a finish or a blocking read reports it.
+  cl_int deferred = CL_SUCCESS;
+  std::uint64_t enqueued = 0;  // commands, ever
+  std::uint64_t finished = 0;  // of them, known to be complete
+  // Events that the client waits to hear of; those reported are dropped now and then.
+  std::vector<std::weak_ptr<EventEntry>> watched;
+  std::size_t prune_at = 1024;
+};
+
+struct MemEntry final : Entry {
+  static constexpr Kind kKind = Kind::mem;
+  explicit MemEntry(Id id) : Entry(kKind, id) {}
+  ~MemEntry() override;
+
+  cl_mem handle = nullptr;
+  std::shared_ptr<ContextEntry> context;
+  MemShape shape;
+  // Of a sub-buffer, or an image over a buffer.
+  bool has_parent = false;
+  // The allocation that a buffer with CL_MEM_USE_HOST_PTR lies over.
+  std::shared_ptr<void> svm;
+  // Counts the objects that the client still holds (MemoryAccount::held); null where nothing is
+  // charged.
+  std::atomic<std::int64_t>* held = nullptr;
+};
+
+struct SamplerEntry final : Entry {
+  static constexpr Kind kKind = Kind::sampler;
+  explicit SamplerEntry(Id id) : Entry(kKind, id) {}
+  ~SamplerEntry() override;
+
+  cl_sampler handle = nullptr;
+  std::shared_ptr<ContextEntry> context;
+};
+
+struct ProgramFacts;  // kernel_facts.h
+struct KernelFacts;
+
+struct ProgramEntry final : Entry {
+  static constexpr Kind kKind = Kind::program;
+  explicit ProgramEntry(Id id) : Entry(kKind, id) {}
+  ~ProgramEntry() override;
+
+  cl_program handle = nullptr;
+  std::shared_ptr<ContextEntry> context;
+  std::vector<std::uint32_t> devices;
+  // A build runs without the session's lock: a second one, and kernels, are refused meanwhile.
+  bool building = false;
+  std::shared_ptr<const ProgramFacts> facts;  // null until built
+};
+
+struct KernelEntry final : Entry {
+  static constexpr Kind kKind = Kind::kernel;
+  explicit KernelEntry(Id id) : Entry(kKind, id) {}
+  ~KernelEntry() override;
+
+  // What an argument was last set to. The driver keeps no reference of an object that is an
+  // argument, so an enqueue first looks whether the object still lives.
+  struct Argument {
+    Record record;
+    std::weak_ptr<Entry> object;
+    std::weak_ptr<void> svm;
+    bool is_object = false;
+    bool is_svm = false;
+    bool set = false;
+    std::uint64_t local_size = 0;  // bytes
+  };
+
+  cl_kernel handle = nullptr;
+  std::shared_ptr<ContextEntry> context;
+  std::shared_ptr<const ProgramFacts> program_facts;
+  const KernelFacts* facts = nullptr;  // within program_facts
+  std::vector<Argument> arguments;
+  std::vector<Record> exec_info;
+};
+
+// Also what the driver's callback holds, so everything below `report` is guarded by it: a callback
+// may run inside a driver call of a thread that holds the session's lock.
+struct EventEntry final : Entry {
+  static constexpr Kind kKind = Kind::event;
+  explicit EventEntry(Id id) : Entry(kKind, id) {}
+  ~EventEntry() override;
+
+  cl_event handle = nullptr;
+  std::shared_ptr<ContextEntry> context;
+  std::weak_ptr<QueueEntry> queue;  // empty for a user event
+  std::uint64_t number = 0;         // the command's place in its queue (QueueEntry::enqueued)
+  bool user = false;
+  bool user_done = false;  // a user event whose status was set
+  bool waited = false;     // commands or threads may wait for it
+  bool profiling = false;
+  bool watched = false;  // a callback for the end is set
+
+  std::mutex report;
+  bool reported = false;  // event_done was sent
+  bool released = false;  // the client has forgotten the id
+};
+
+class ObjectTable {
+ public:
+  ObjectTable();
+
+  // Makes an entry under a new id. Throws ProtocolError for an id that is 0 or taken.
+  // Past kMaxObjects or kMaxRecordBytes the entry is made poisoned with CL_OUT_OF_HOST_MEMORY (its
+  // creator looks at `poison` before it calls the driver); far past it the session ends.
+  template <class E>
+  std::shared_ptr<E> add(Id id, Record record = {}) {
+    auto entry = std::make_shared<E>(id);
+    entry->record = std::move(record);
+    insert(entry);
+    return entry;
+  }
+
+  // The entry of `id`. Throws ProtocolError when there is none or it is of another type.
+  template <class E>
+  E& get(Id id) const {
+    return static_cast<E&>(*find(id, E::kKind));
+  }
+  template <class E>
+  std::shared_ptr<E> share(Id id) const {
+    return std::static_pointer_cast<E>(find(id, E::kKind));
+  }
+  std::shared_ptr<Entry> any(Id id) const;
+
+  // Throws ProtocolError for an id that `add` would refuse.
+  void require_new(Id id) const;
+  // Takes the entry out; dropping it may call the driver. Throws ProtocolError for an unknown id.
+  std::shared_ptr<Entry> take(Id id);
+  // A record that belongs to no entry of its own (kernel arguments) counts too: `before` bytes are
+  // replaced by `after`. False past kMaxRecordBytes; nothing is counted then.
+  bool recount(std::size_t before, std::size_t after);
+
+  std::size_t size() const { return entries_.size(); }
+  std::size_t record_bytes() const { return record_bytes_; }
+
+  template <class E, class F>
+  void each(F&& visit) const {
+    for (const auto& [id, entry] : entries_) {
+      if (entry->kind == E::kKind) visit(static_cast<E&>(*entry));
+    }
+  }
+
+ private:
+  // Ids come from the client: an unseeded hash could be steered into one bucket.
+  struct Hash {
+    std::uint64_t seed;
+    std::size_t operator()(Id id) const {
+      std::uint64_t x = (id ^ seed) * 0x9e3779b97f4a7c15;
+      x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93;
+      return x ^ (x >> 32);
+    }
+  };
+
+  void insert(const std::shared_ptr<Entry>& entry);
+  const std::shared_ptr<Entry>& find(Id id, Kind kind) const;
+
+  std::unordered_map<Id, std::shared_ptr<Entry>, Hash> entries_;
+  std::size_t record_bytes_ = 0;
+};
+
+// One more reference of a driver's object for as long as a thread may wait without the session's
+// lock.
+template <class Handle>
+class Retained {
+ public:
+  explicit Retained(Handle handle) : handle_(handle) {
+    if (handle_ != nullptr) retain(handle_);
+  }
+  Retained(Retained&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Retained(const Retained&) = delete;
+  Retained& operator=(const Retained&) = delete;
+  ~Retained() {
+    if (handle_ != nullptr) release(handle_);
+  }
+  Handle get() const { return handle_; }
+
+ private:
+  static void retain(cl_command_queue h) { clRetainCommandQueue(h); }
+  static void retain(cl_event h) { clRetainEvent(h); }
+  static void retain(cl_program h) { clRetainProgram(h); }
+  static void retain(cl_context h) { clRetainContext(h); }
+  static void release(cl_command_queue h) { clReleaseCommandQueue(h); }
+  static void release(cl_event h) { clReleaseEvent(h); }
+  static void release(cl_program h) { clReleaseProgram(h); }
+  static void release(cl_context h) { clReleaseContext(h); }
+  Handle handle_;
+};
+
+}  // namespace tessera::worker

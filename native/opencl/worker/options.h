@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+namespace tessera::worker {
+
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// One --gpu P:D:BYTES: indexes of the OpenCL platform and of its device, and the lease's bytes on
+// it.
+struct GpuOption {
+  std::uint32_t platform;
+  std::uint32_t device;
+  std::uint64_t bytes;
+};
+
+struct Options {
+  int fd = -1;        // the accepted socket
+  int quota_fd = -1;  // the lease's page
+  int token_fd = -1;  // TCP: the secret that the client must show
+  std::size_t slot = 0;
+  std::vector<GpuOption> gpus;
+};
+
+extern const char kUsage[];
+
+// Throws UsageError.
+Options parse_options(int argc, char** argv);
+
+}  // namespace tessera::worker

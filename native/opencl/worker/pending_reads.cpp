@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/pending_reads.h"
+
+#include "opencl/worker/object_table.h"
+
+namespace tessera::worker {
+
+struct PendingReads::Read {
+  Read(cl_event event, std::uint64_t ticket, Bulk bulk)
+      : event(event), ticket(ticket), bulk(std::move(bulk)) {}
+  const Retained<cl_event> event;
+  const std::uint64_t ticket;
+  // Held over the send: who finds a read sent knows that its bytes are on their way.
+  std::mutex mutex;
+  Bulk bulk;
+  bool sent = false;
+};
+
+std::shared_ptr<PendingReads::Read> PendingReads::add(cl_event event, std::uint64_t ticket,
+                                                      Bulk bulk) {
+  auto read = std::make_shared<Read>(event, ticket, std::move(bulk));
+  const std::lock_guard lock(mutex_);
+  reads_.push_back(read);
+  count_.store(reads_.size());
+  return read;
+}
+
+void PendingReads::finish(Read& read, cl_int status) {
+  {
+    const std::lock_guard lock(read.mutex);
+    if (read.sent) return;
+    read.sent = true;
+    if (status != CL_COMPLETE) read.bulk.reset();
+    answers_.read_done(read.ticket, status, std::move(read.bulk), false);
+  }
+  const std::lock_guard lock(mutex_);
+  std::erase_if(reads_, [&](const auto& each) { return each.get() == &read; });
+  count_.store(reads_.size());
+}
+
+void PendingReads::send_completed() {
+  if (count_.load() == 0) return;
+  std::vector<std::shared_ptr<Read>> reads;
+  {
+    const std::lock_guard lock(mutex_);
+    reads = reads_;
+  }
+  for (const auto& read : reads) finish_if_ended(*read);
+}
+
+void PendingReads::finish_if_ended(Read& read) {
+  cl_int status = CL_QUEUED;
+  if (clGetEventInfo(read.event.get(), CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,
+                     nullptr) == CL_SUCCESS &&
+      status <= CL_COMPLETE) {
+    finish(read, status);
+  }
+}
+
+}  // namespace tessera::worker

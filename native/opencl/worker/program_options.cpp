@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/program_options.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace tessera::worker {
+namespace {
+
+constexpr std::string_view kBlank = " \t\n\r\v\f";
+constexpr std::string_view kArgInfo = "-cl-kernel-arg-info";
+
+// An option as it was written, and without its quotes.
+struct Word {
+  std::string_view written;
+  std::string plain;
+};
+
+// Splits as a shell would: quotes hold blanks together, a backslash takes the next character.
+// Nothing for a quote that is never closed.
+std::optional<std::vector<Word>> split(std::string_view text) {
+  std::vector<Word> words;
+  std::size_t at = 0;
+  while ((at = text.find_first_not_of(kBlank, at)) != text.npos) {
+    const std::size_t begin = at;
+    std::string plain;
+    char quote = 0;
+    for (; at < text.size(); ++at) {
+      const char c = text[at];
+      if (c == '\\' && quote != '\'' && at + 1 < text.size()) {
+        plain += text[++at];
+      } else if (quote != 0) {
+        if (c == quote) {
+          quote = 0;
+        } else {
+          plain += c;
+        }
+      } else if (c == '"' || c == '\'') {
+        quote = c;
+      } else if (kBlank.find(c) != kBlank.npos) {
+        break;
+      } else {
+        plain += c;
+      }
+    }
+    if (quote != 0) return std::nullopt;
+    words.push_back({text.substr(begin, at - begin), std::move(plain)});
+  }
+  return words;
+}
+
+// Defined by OpenCL or its extensions, or only about warnings, optimisation and debugging.
+bool is_harmless(std::string_view option) {
+  constexpr std::array<std::string_view, 11> exact = {"-w",
+                                                      "-g",
+                                                      "-O",
+                                                      "-O0",
+                                                      "-O1",
+                                                      "-O2",
+                                                      "-O3",
+                                                      "-ffast-math",
+                                                      "-nv-line-info",
+                                                      "-create-library",
+                                                      "-enable-link-options"};
+  constexpr std::array<std::string_view, 3> prefixes = {"-cl-", "-spir-std=", "-W"};
+  if (std::ranges::find(exact, option) != exact.end()) return true;
+  // -Wa, -Wl, and -Wp, hand options on to other programs.
+  if (option.find(',') != option.npos) return false;
+  return std::ranges::any_of(prefixes, [&](auto prefix) { return option.starts_with(prefix); });
+}
+
+class Filter {
+ public:
+  explicit Filter(std::vector<Word> words) : words_(std::move(words)) {}
+
+  bool run() {
+    while (at_ < words_.size()) {
+      if (!take()) return false;
+    }
+    return true;
+  }
+  std::string result() { return std::move(result_); }
+
+ private:
+  bool take() {
+    const std::string_view plain = words_[at_].plain;
+    if (plain.empty()) return skip(1);
+    if (plain == "-D" || plain == "-U") return pass(2);
+    if (plain.starts_with("-D") || plain.starts_with("-U")) return pass(1);
+    if (plain == "-I") return include(2);
+    if (plain.starts_with("-I")) return include(1);
+    if (plain == "-x") {
+      // The language of the input; files of other languages are none of a client's business.
+      const bool known = at_ + 1 < words_.size() &&
+                         (words_[at_ + 1].plain == "spir" || words_[at_ + 1].plain == "cl" ||
+                          words_[at_ + 1].plain == "clc++");
+      return known && pass(2);
+    }
+    return is_harmless(plain) && pass(1);
+  }
+
+  bool include(std::size_t words) {
+    if (at_ + words > words_.size()) return false;
+    const std::string_view folder = words == 2 ? std::string_view(words_[at_ + 1].plain)
+                                               : std::string_view(words_[at_].plain).substr(2);
+    return folder.starts_with('/') ? pass(words) : skip(words);
+  }
+
+  bool skip(std::size_t words) {
+    at_ += words;
+    return true;
+  }
+
+  // As it was written: the driver undoes the quotes itself.
+  bool pass(std::size_t words) {
+    if (at_ + words > words_.size()) return false;
+    for (; words != 0; --words, ++at_) {
+      if (!result_.empty()) result_ += ' ';
+      result_ += words_[at_].written;
+    }
+    return true;
+  }
+
+  std::vector<Word> words_;
+  std::size_t at_ = 0;
+  std::string result_;
+};
+
+}  // namespace
+
+std::optional<std::string> options_for_driver(std::string_view options, BuildStep step) {
+  options = options.substr(0, options.find('\0'));
+  auto words = split(options);
+  if (!words) return std::nullopt;
+  const bool asked =
+      std::ranges::any_of(*words, [](const Word& word) { return word.plain == kArgInfo; });
+  Filter filter(std::move(*words));
+  if (!filter.run()) return std::nullopt;
+  std::string result = filter.result();
+  if (step != BuildStep::link && !asked) {
+    if (!result.empty()) result += ' ';
+    result += kArgInfo;
+  }
+  return result;
+}
+
+}  // namespace tessera::worker

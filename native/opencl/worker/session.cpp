@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/session.h"
+
+#include <algorithm>
+#include <string>
+
+#include "generated/dispatch_to_worker.h"
+
+namespace tessera::worker {
+namespace {
+
+// How long a creation waits for memory that commands in flight still hold. The first bound ends a
+// wait that only this client could end, by a message that cannot be handled meanwhile.
+constexpr std::chrono::milliseconds kWaitWithUserEvents{200};
+constexpr std::chrono::seconds kWait{30};
+
+constexpr std::uint64_t kBytesEvery = 256;  // messages between two looks at the channel's counters
+
+}  // namespace
+
+Session::Session(Setup setup)
+    : channel_(*setup.channel),
+      quota_(*setup.quota),
+      slot_(setup.quota->page().slots[setup.slot]),
+      devices_(std::move(setup.devices)),
+      on_end_(std::move(setup.on_end)),
+      memory_(*setup.quota, setup.slot),
+      output_(channel_, std::move(setup.output)),
+      answers_(channel_, setup.quota->page(), slot_, output_),
+      reads_(answers_),
+      callbacks_(answers_, reads_),
+      receiver_(channel_, Receiver::Hooks{
+                              [this](Incoming& incoming) { dispatch(incoming); },
+                              [this] { return busy_queues_.load(std::memory_order_relaxed) == 0; },
+                              [this](const char* reason) { end(reason); }}) {}
+
+Session::~Session() {
+  for (const auto& queue : retain_queues()) clFinish(queue.get());
+}
+
+void Session::serve() {
+  receiver_.run();
+}
+
+void Session::dispatch(Incoming& incoming) {
+  const std::lock_guard lock(lock_);
+  const std::uint64_t messages = slot_.messages.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (messages % kBytesEvery == 0) {
+    const ChannelCounters counters = channel_.counters();
+    slot_.bytes_to_worker.store(counters.bytes_received, std::memory_order_relaxed);
+    slot_.bytes_to_client.store(counters.bytes_sent, std::memory_order_relaxed);
+  }
+  callbacks_.clear_buried();
+  const auto opcode = static_cast<wire::Opcode>(incoming.opcode);
+  if (opened_ == (opcode == wire::Opcode::open_session)) {
+    throw ProtocolError(std::string(opened_ ? "a second " : "no open_session before ") +
+                        wire::opcode_name(incoming.opcode));
+  }
+  switch (wire::dispatch_to_worker(*this, incoming)) {
+    case wire::Dispatched::handled:
+      break;
+    case wire::Dispatched::malformed:
+      throw ProtocolError(std::string("malformed ") + wire::opcode_name(incoming.opcode));
+    case wire::Dispatched::unknown:
+      throw ProtocolError("unknown message " + std::to_string(incoming.opcode));
+  }
+  slot_.objects.store(objects_.size(), std::memory_order_relaxed);
+}
+
+void Session::end(const char* reason) {
+  on_end_(reason);
+  const std::lock_guard lock(lock_);
+  fail_user_events();
+}
+
+void Session::fail_user_events() {
+  const auto fail = [](EventEntry& event) {
+    if (!event.user || event.user_done || event.handle == nullptr) return;
+    event.user_done = true;
+    clSetUserEventStatus(event.handle, CL_OUT_OF_RESOURCES);
+  };
+  objects_.each<EventEntry>(fail);
+  for (const auto& event : abandoned_) fail(*event);
+}
+
+void Session::abandon(std::shared_ptr<EventEntry> event) {
+  if (!event->user || event->user_done) return;
+  --open_user_events_;
+  if (!event->waited) return;
+  if (abandoned_.size() >= kMaxObjects) throw ProtocolError("too many abandoned user events");
+  abandoned_.push_back(std::move(event));
+}
+
+const Device& Session::device(std::uint32_t number) const {
+  if (number >= devices_.size()) {
+    throw ProtocolError("device " + std::to_string(number) + " of " +
+                        std::to_string(devices_.size()));
+  }
+  return devices_[number];
+}
+
+std::vector<cl_device_id> Session::devices_of(const ContextEntry& context,
+                                              std::span<const std::uint32_t> numbers) const {
+  std::vector<cl_device_id> handles;
+  handles.reserve(numbers.size());
+  for (const std::uint32_t number : numbers) {
+    const cl_device_id handle = device(number).id;
+    if (std::ranges::find(context.devices, number) == context.devices.end()) {
+      throw ProtocolError("a device that the context does not have");
+    }
+    if (std::ranges::find(handles, handle) != handles.end()) {
+      throw ProtocolError("a device comes twice");
+    }
+    handles.push_back(handle);
+  }
+  return handles;
+}
+
+void Session::poison(Entry& entry, cl_int status, wire::Opcode opcode) {
+  entry.poison = status;
+  answers_.deferred_error(entry.id, status, opcode);
+}
+
+std::vector<Retained<cl_command_queue>> Session::retain_queues() const {
+  std::vector<Retained<cl_command_queue>> queues;
+  objects_.each<QueueEntry>([&](QueueEntry& queue) {
+    if (queue.handle != nullptr) queues.emplace_back(queue.handle);
+  });
+  return queues;
+}
+
+std::unique_ptr<Charge> Session::charge_memory(const ContextEntry& context, std::uint64_t bytes,
+                                               bool answered) {
+  const std::uint32_t gpus = context.gpu_mask;
+  if (!memory_.releases_pending()) return memory_.charge(gpus, bytes);
+  if (auto charge = memory_.charge(gpus, bytes, false)) return charge;
+  callbacks_.clear_buried();
+  const auto queues = retain_queues();
+  const auto deadline =
+      std::chrono::steady_clock::now() +
+      (open_user_events_ != 0 ? kWaitWithUserEvents : std::chrono::milliseconds(kWait));
+  const auto wait = [&] {
+    for (const auto& queue : queues) clFlush(queue.get());
+    while (memory_.wait_for_release(deadline)) {
+      if (auto charge = memory_.charge(gpus, bytes, false)) return charge;
+    }
+    return memory_.charge(gpus, bytes);
+  };
+  return answered ? blocking(wait) : unlocked(wait);
+}
+
+cl_command_queue Session::internal_queue(ContextEntry& context, cl_int* status) {
+  *status = context.poison;
+  if (context.internal_queue == nullptr && *status == CL_SUCCESS) {
+    context.internal_queue = clCreateCommandQueueWithProperties(
+        context.handle, devices_[context.devices.front()].id, nullptr, status);
+  }
+  return context.internal_queue;
+}
+
+void Session::count_command(QueueEntry& queue) {
+  if (idle(queue)) busy_queues_.fetch_add(1, std::memory_order_relaxed);
+  ++queue.enqueued;
+  slot_.commands.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Session::count_finished(QueueEntry& queue, std::uint64_t upto) {
+  if (upto <= queue.finished) return;
+  queue.finished = upto;
+  if (idle(queue)) busy_queues_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Session::report_watched(QueueEntry& queue) {
+  std::erase_if(queue.watched, [&](const auto& weak) {
+    const auto event = weak.lock();
+    if (event == nullptr) return true;
+    callbacks_.report_if_ended(*event);
+    const std::lock_guard lock(event->report);
+    return event->reported || event->released;
+  });
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A session: what one client process has on the devices of its lease.
+//
+// Two rights, not to be confused. The *token* (receiver.h) is the right to receive messages. The
+// *lock* is the right to touch the session's tables and is held while a message is handled. A
+// handler that waits in the driver gives both up (`blocking`), and has the lock again afterwards:
+// it then uses only what it copied or retained before (never a span of the message, never a
+// reference into the table without a shared pointer).
+//
+// Callbacks of the driver may run inside a driver call of a thread that holds the lock. So they
+// never take it: they use the entry that they were given, the channel and the quota.
+#pragma once
+
+#include <CL/cl.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "generated/messages_buffer.h"
+#include "generated/messages_context.h"
+#include "generated/messages_event.h"
+#include "generated/messages_image.h"
+#include "generated/messages_kernel.h"
+#include "generated/messages_program.h"
+#include "generated/messages_queue.h"
+#include "generated/messages_sampler.h"
+#include "generated/messages_session.h"
+#include "generated/messages_svm.h"
+#include "lease/quota.h"
+#include "opencl/worker/answer.h"
+#include "opencl/worker/callbacks.h"
+#include "opencl/worker/memory_account.h"
+#include "opencl/worker/object_table.h"
+#include "opencl/worker/output.h"
+#include "opencl/worker/pending_reads.h"
+#include "opencl/worker/pinned_bulk.h"
+#include "opencl/worker/receiver.h"
+#include "transport/channel.h"
+
+namespace tessera::worker {
+
+struct NumberedDevice;  // kernel_facts.h
+
+// A device of the lease; its place in the list is its number on the wire and its bit in a gpu_mask.
+struct Device {
+  cl_platform_id platform;
+  cl_device_id id;
+  std::uint64_t limit;  // bytes of the lease on it
+};
+
+class Session {
+ public:
+  struct Setup {
+    Channel* channel;
+    Quota* quota;
+    std::size_t slot;
+    std::vector<Device> devices;
+    UniqueFd output;  // reading end of the standard output's pipe; may be none
+    // Called when the session is over, by any thread; ends the process in a real worker. Where it
+    // returns, serve() returns too.
+    std::function<void(const char* reason)> on_end;
+  };
+
+  explicit Session(Setup setup);
+  ~Session();
+
+  // Handles messages until the client is gone.
+  void serve();
+
+  // ---- for handlers; the lock is held ----
+  ObjectTable& objects() { return objects_; }
+  Answers& answers() { return answers_; }
+  MemoryAccount& memory() { return memory_; }
+  Callbacks& callbacks() { return callbacks_; }
+  PendingReads& reads() { return reads_; }
+  PinnedBulk& pinned() { return pinned_; }
+  SessionSlot& slot() { return slot_; }
+  Output& output() { return output_; }
+
+  // Throws ProtocolError for a number that the lease does not have.
+  const Device& device(std::uint32_t number) const;
+  std::size_t device_count() const { return devices_.size(); }
+  // The driver's handles of numbers of the wire; empty stays empty. Throws ProtocolError for a
+  // number that `context` does not have, or that comes twice.
+  std::vector<cl_device_id> devices_of(const ContextEntry& context,
+                                       std::span<const std::uint32_t> numbers) const;
+
+  // Runs `call`, which may wait in the driver, without the lock and without the token.
+  template <class F>
+  auto blocking(F&& call) {
+    receiver_.give_up();
+    return unlocked(std::forward<F>(call));
+  }
+  // Runs `call` without the lock, but no later message is handled meanwhile.
+  template <class F>
+  auto unlocked(F&& call) {
+    struct Relock {
+      std::mutex& lock;
+      ~Relock() { lock.lock(); }
+    };
+    lock_.unlock();
+    Relock relock{lock_};
+    return call();
+  }
+  // Whether a wait would leave somebody to receive; where not, refuse with CL_OUT_OF_RESOURCES.
+  bool may_block() { return receiver_.can_give_up(); }
+
+  // A posted creation failed: `entry` is kept poisoned and the client is told.
+  void poison(Entry& entry, cl_int status, wire::Opcode opcode);
+  // Memory for an object of `context`; null when the lease has none, even after waiting for
+  // releases that the driver still holds back. `answered`: the client waits for the answer, so that
+  // later messages may be handled meanwhile.
+  std::unique_ptr<Charge> charge_memory(const ContextEntry& context, std::uint64_t bytes,
+                                        bool answered);
+  // Ties `charge` to the object in `entry`; on an error the object is released and `handle` null.
+  void tie_charge(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // The queue through which `context` gets its initial contents; null on an error of the driver.
+  cl_command_queue internal_queue(ContextEntry& context, cl_int* status);
+  // event_done will be sent when the event ends, and before a finish of its queue is answered.
+  void watch(const std::shared_ptr<EventEntry>& event);
+  // Sends event_done for every watched event of the queue that has ended.
+  void report_watched(QueueEntry& queue);
+  // A command was enqueued: the device is busy until the queue is known to be finished.
+  void count_command(QueueEntry& queue);
+  // Every command up to number `upto` (QueueEntry::enqueued) is complete.
+  void count_finished(QueueEntry& queue, std::uint64_t upto);
+  // A command enqueued now may have to fail later, because a user event that it waits for is set to
+  // an error.
+  bool may_fail_later() const { return open_user_events_ != 0; }
+  // No command of this session is known to be unfinished on `queue`.
+  static bool idle(const QueueEntry& queue) { return queue.enqueued == queue.finished; }
+
+#define TESSERA_HANDLES(Message) void handle(const wire::Message& m, Incoming& incoming)
+  TESSERA_HANDLES(OpenSession);
+  TESSERA_HANDLES(Release);
+  TESSERA_HANDLES(GetDeviceAndHostTimer);
+  TESSERA_HANDLES(CreateContext);
+  TESSERA_HANDLES(CreateQueue);
+  TESSERA_HANDLES(FlushQueue);
+  TESSERA_HANDLES(FinishQueue);
+  TESSERA_HANDLES(CreateBuffer);
+  TESSERA_HANDLES(InitializeBuffer);
+  TESSERA_HANDLES(CreateSubBuffer);
+  TESSERA_HANDLES(ReadBuffer);
+  TESSERA_HANDLES(WriteBuffer);
+  TESSERA_HANDLES(ReadBufferRect);
+  TESSERA_HANDLES(WriteBufferRect);
+  TESSERA_HANDLES(FillBuffer);
+  TESSERA_HANDLES(CopyBuffer);
+  TESSERA_HANDLES(CopyBufferRect);
+  TESSERA_HANDLES(MigrateMemObjects);
+  TESSERA_HANDLES(CreateImage);
+  TESSERA_HANDLES(InitializeImage);
+  TESSERA_HANDLES(ReadImage);
+  TESSERA_HANDLES(WriteImage);
+  TESSERA_HANDLES(FillImage);
+  TESSERA_HANDLES(CopyImage);
+  TESSERA_HANDLES(CopyImageToBuffer);
+  TESSERA_HANDLES(CopyBufferToImage);
+  TESSERA_HANDLES(CreateSampler);
+  TESSERA_HANDLES(CreateProgramWithSource);
+  TESSERA_HANDLES(CreateProgramWithBinary);
+  TESSERA_HANDLES(CreateProgramWithIl);
+  TESSERA_HANDLES(CreateProgramWithBuiltinKernels);
+  TESSERA_HANDLES(BuildProgram);
+  TESSERA_HANDLES(CompileProgram);
+  TESSERA_HANDLES(LinkProgram);
+  TESSERA_HANDLES(SetSpecializationConstant);
+  TESSERA_HANDLES(GetProgramBinary);
+  TESSERA_HANDLES(UnloadCompiler);
+  TESSERA_HANDLES(CreateKernel);
+  TESSERA_HANDLES(CloneKernel);
+  TESSERA_HANDLES(SetKernelArgValue);
+  TESSERA_HANDLES(SetKernelArgObject);
+  TESSERA_HANDLES(SetKernelArgLocal);
+  TESSERA_HANDLES(SetKernelArgSvm);
+  TESSERA_HANDLES(SetKernelExecInfo);
+  TESSERA_HANDLES(GetKernelSubGroupInfo);
+  TESSERA_HANDLES(EnqueueNdRange);
+  TESSERA_HANDLES(CreateUserEvent);
+  TESSERA_HANDLES(SetUserEventStatus);
+  TESSERA_HANDLES(SubscribeEvent);
+  TESSERA_HANDLES(WaitForEvents);
+  TESSERA_HANDLES(EnqueueMarker);
+  TESSERA_HANDLES(EnqueueBarrier);
+  TESSERA_HANDLES(SvmAlloc);
+  TESSERA_HANDLES(SvmFree);
+  TESSERA_HANDLES(SvmMemcpy);
+  TESSERA_HANDLES(SvmMemfill);
+  TESSERA_HANDLES(SvmRead);
+  TESSERA_HANDLES(SvmWrite);
+#undef TESSERA_HANDLES
+
+ private:
+  // Tells the client what a driver says about one of its contexts.
+  struct Notifier {
+    Answers& answers;
+    Id context;
+    static void CL_CALLBACK notify(const char* text, const void*, std::size_t, void* notifier);
+  };
+
+  void dispatch(Incoming& incoming);
+  void end(const char* reason);
+  void fail_user_events();
+  void report_failed();
+  void abandon(std::shared_ptr<EventEntry> event);
+  std::vector<Retained<cl_command_queue>> retain_queues() const;
+  void create_buffer(MemEntry& entry, const wire::CreateBuffer& m);
+  void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent);
+  std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
+  static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
+  // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
+  // driver, has returned.
+  void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
+             const std::function<cl_int()>& translate);
+  void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
+                    cl_int status, wire::Opcode opcode);
+
+  Channel& channel_;
+  Quota& quota_;
+  SessionSlot& slot_;
+  const std::vector<Device> devices_;
+  const std::function<void(const char*)> on_end_;
+  // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
+  // them.
+  MemoryAccount memory_;
+  Output output_;
+  Answers answers_;
+  PendingReads reads_;
+  PinnedBulk pinned_;
+  std::deque<Notifier> notifiers_;
+  Callbacks callbacks_;
+  std::mutex lock_;
+  ObjectTable objects_;
+  bool opened_ = false;
+  std::size_t open_user_events_ = 0;
+  // Released before they were set: by the standard whatever waits for them waits on, until the
+  // session ends.
+  std::vector<std::shared_ptr<EventEntry>> abandoned_;
+  // Queues with commands that are not known to be finished; read without the lock by the receiver.
+  std::atomic<std::int64_t> busy_queues_{0};
+  Receiver receiver_;
+};
+
+}  // namespace tessera::worker

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/snapshot.h"
+
+#include <CL/cl_ext.h>
+
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include "opencl/worker/svm_memory.h"
+
+namespace tessera::worker {
+namespace {
+
+// The standard numbers its device queries without large gaps; the extensions use ranges of their
+// own. A driver answers CL_INVALID_VALUE for what it does not know, so asking for all of a range
+// stays complete for drivers newer than this file.
+struct Range {
+  cl_device_info first;
+  cl_device_info last;
+};
+constexpr std::array kRanges{
+    Range{0x1000, 0x10ff},  // the core, cl_khr_fp64, cl_khr_il_program, OpenCL 3.0
+    Range{0x2030, 0x2037},  // cl_khr_command_buffer, cl_khr_integer_dot_product
+    Range{0x4000, 0x400f},  // cl_nv_device_attribute_query
+    Range{0x4030, 0x404f},  // cl_amd_device_attribute_query
+    Range{0x106a, 0x106a},  // cl_khr_device_uuid
+};
+
+// Handles mean nothing to the client, and counts of references are its own.
+bool is_local(cl_device_info param) {
+  return param == CL_DEVICE_PLATFORM || param == CL_DEVICE_PARENT_DEVICE ||
+         param == CL_DEVICE_REFERENCE_COUNT;
+}
+
+template <class T>
+void overwrite(std::vector<std::byte>& value, T with) {
+  if (value.size() != sizeof(T)) return;
+  std::memcpy(value.data(), &with, sizeof(T));
+}
+
+template <class T>
+void keep_only(std::vector<std::byte>& value, T bits) {
+  T now{};
+  if (value.size() != sizeof(T)) return;
+  std::memcpy(&now, value.data(), sizeof(T));
+  overwrite<T>(value, now & bits);
+}
+
+// Takes back what no message carries.
+void withhold(cl_device_info param, std::vector<std::byte>& value) {
+  switch (param) {
+    case CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES:
+      return overwrite<cl_command_queue_properties>(value, 0);
+    case CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES:
+      return overwrite<cl_device_device_enqueue_capabilities>(value, 0);
+    case CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE:
+    case CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE:
+    case CL_DEVICE_MAX_ON_DEVICE_QUEUES:
+    case CL_DEVICE_MAX_ON_DEVICE_EVENTS:
+    case CL_DEVICE_MAX_PIPE_ARGS:
+    case CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS:
+    case CL_DEVICE_PIPE_MAX_PACKET_SIZE:
+    case CL_DEVICE_PIPE_SUPPORT:
+    case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
+      return overwrite<cl_uint>(value, 0);
+    case CL_DEVICE_PARTITION_AFFINITY_DOMAIN:
+      return overwrite<cl_device_affinity_domain>(value, 0);
+    case CL_DEVICE_PARTITION_PROPERTIES:
+    case CL_DEVICE_PARTITION_TYPE:
+      value.assign(sizeof(cl_device_partition_property), std::byte{0});
+      return;
+    case CL_DEVICE_EXECUTION_CAPABILITIES:
+      return keep_only<cl_device_exec_capabilities>(value, CL_EXEC_KERNEL);
+    default:
+      return;
+  }
+}
+
+// A pointer of the client's own heap can never be the worker's, and fine-grain memory has to be the
+// same pages on both sides.
+cl_device_svm_capabilities reachable_svm(const Channel& channel, cl_device_id device) {
+  constexpr cl_device_svm_capabilities kApart = CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
+  constexpr cl_device_svm_capabilities kTogether =
+      kApart | CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_ATOMICS;
+  return shares_pages(channel, device) ? kTogether : kApart;
+}
+
+bool query(cl_device_id device, cl_device_info param, std::vector<std::byte>& value) {
+  std::size_t size = 0;
+  // More than this in one fact would not fit a message, and no fact is that long.
+  constexpr std::size_t kLongest = 16 * 1024;
+  if (clGetDeviceInfo(device, param, 0, nullptr, &size) != CL_SUCCESS || size > kLongest) {
+    return false;
+  }
+  value.assign(size, std::byte{0});
+  return size == 0 || clGetDeviceInfo(device, param, size, value.data(), nullptr) == CL_SUCCESS;
+}
+
+void send_formats(Answers& answers, cl_context context, cl_mem_flags flags,
+                  cl_mem_object_type type) {
+  cl_uint count = 0;
+  if (clGetSupportedImageFormats(context, flags, type, 0, nullptr, &count) != CL_SUCCESS) return;
+  std::vector<cl_image_format> formats(count);
+  if (clGetSupportedImageFormats(context, flags, type, count, formats.data(), nullptr) !=
+      CL_SUCCESS) {
+    return;
+  }
+  std::vector<std::uint32_t> numbers;
+  for (const auto& format : formats) {
+    numbers.push_back(format.image_channel_order);
+    numbers.push_back(format.image_channel_data_type);
+  }
+  wire::ImageFormats message;
+  message.image_type = type;
+  message.flags = flags;
+  message.formats = numbers;
+  answers.send(message);
+}
+
+}  // namespace
+
+void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id device,
+                          std::uint64_t limit) {
+  std::vector<std::uint32_t> params;
+  std::vector<std::vector<std::byte>> values;
+  std::vector<std::byte> value;
+  for (const auto& range : kRanges) {
+    for (cl_device_info param = range.first; param <= range.last; ++param) {
+      if (is_local(param) || !query(device, param, value)) continue;
+      withhold(param, value);
+      if (param == CL_DEVICE_SVM_CAPABILITIES) {
+        keep_only(value, reachable_svm(answers.channel(), device));
+      }
+      params.push_back(param);
+      values.push_back(value);
+    }
+  }
+  wire::DeviceSnapshot message;
+  message.device = number;
+  message.memory = limit;
+  message.params = params;
+  message.values.assign(values.begin(), values.end());
+  answers.send(message);
+}
+
+void send_image_formats(Answers& answers, cl_platform_id platform, cl_device_id device) {
+  cl_bool images = CL_FALSE;
+  if (clGetDeviceInfo(device, CL_DEVICE_IMAGE_SUPPORT, sizeof images, &images, nullptr) !=
+          CL_SUCCESS ||
+      images == CL_FALSE) {
+    return;
+  }
+  const std::array<cl_context_properties, 3> properties{
+      CL_CONTEXT_PLATFORM, reinterpret_cast<cl_context_properties>(platform), 0};
+  const cl_context context =
+      clCreateContext(properties.data(), 1, &device, nullptr, nullptr, nullptr);
+  if (context == nullptr) return;
+  for (const cl_mem_object_type type :
+       {CL_MEM_OBJECT_IMAGE1D, CL_MEM_OBJECT_IMAGE1D_BUFFER, CL_MEM_OBJECT_IMAGE1D_ARRAY,
+        CL_MEM_OBJECT_IMAGE2D, CL_MEM_OBJECT_IMAGE2D_ARRAY, CL_MEM_OBJECT_IMAGE3D}) {
+    for (const cl_mem_flags flags :
+         {CL_MEM_READ_WRITE, CL_MEM_READ_ONLY, CL_MEM_WRITE_ONLY, CL_MEM_KERNEL_READ_AND_WRITE}) {
+      send_formats(answers, context, flags, type);
+    }
+  }
+  clReleaseContext(context);
+}
+
+std::string platform_version(cl_platform_id platform) {
+  std::size_t size = 0;
+  if (clGetPlatformInfo(platform, CL_PLATFORM_VERSION, 0, nullptr, &size) != CL_SUCCESS ||
+      size == 0) {
+    return {};
+  }
+  std::string text(size, '\0');
+  clGetPlatformInfo(platform, CL_PLATFORM_VERSION, size, text.data(), nullptr);
+  text.resize(text.find('\0'));
+  return text;
+}
+
+}  // namespace tessera::worker

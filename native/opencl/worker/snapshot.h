@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CL/cl.h>
+
+#include <cstdint>
+#include <string>
+
+#include "opencl/worker/answer.h"
+
+namespace tessera::worker {
+
+// Sends every fact that the driver tells of a device, so that no query of the client costs a round
+// trip. What a session does not carry (device queues, pipes, sub-devices, SVM of the whole system)
+// reads as absent.
+void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id device,
+                          std::uint64_t limit);
+// Sends the image formats of each image type and use; nothing for a device without images.
+void send_image_formats(Answers& answers, cl_platform_id platform, cl_device_id device);
+std::string platform_version(cl_platform_id platform);
+
+}  // namespace tessera::worker

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/transfer.h"
+
+#include <utility>
+
+namespace tessera::worker {
+namespace {
+
+void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
+  Session& session = command.session();
+  const std::shared_ptr<QueueEntry> queue = command.shared_queue();
+  const std::uint64_t number = queue->enqueued;
+  cl_event event = command.own_event();
+  const cl_int status = session.blocking([&] {
+    const cl_int waited = clWaitForEvents(1, &event);
+    if (waited != CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST) return waited;
+    cl_int reason = waited;
+    clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof reason, &reason, nullptr);
+    return reason < CL_COMPLETE ? reason : waited;
+  });
+  if (!queue->out_of_order) session.count_finished(*queue, number);
+  session.reads().send_completed();
+  session.report_watched(*queue);
+  const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
+  const cl_int answer = status != CL_SUCCESS ? status : deferred;
+  if (answer != CL_SUCCESS) bulk.reset();
+  session.answers().read_done(request.ticket, answer, std::move(bulk), true);
+  command.announce();
+}
+
+void finish_later(Command& command, const ReadRequest& request, Bulk bulk) {
+  Session& session = command.session();
+  PendingReads& reads = session.reads();
+  auto read = reads.add(command.own_event(), request.ticket, std::move(bulk));
+  session.callbacks().when_done(command.own_event(),
+                                [&reads, read](cl_int status) { reads.finish(*read, status); });
+  // Some drivers do not call back for an event that has failed already.
+  reads.finish_if_ended(*read);
+  command.announce();
+  clFlush(command.queue().handle);
+}
+
+}  // namespace
+
+void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue& enqueue) {
+  Session& session = command.session();
+  if (request.size > kMaxBulk) throw ProtocolError("a read of more than one message can carry");
+  if (request.size == 0) command.check(CL_INVALID_VALUE);
+  Bulk bulk;
+  if (command.status() == CL_SUCCESS) bulk = session.answers().channel().reserve(request.size);
+  command.hold_news();
+  const cl_int status =
+      command.run([&](cl_command_queue queue, cl_uint count, const cl_event* list,
+                      cl_event* event) { return enqueue(queue, bulk.data(), count, list, event); },
+                  true);
+  if (status != CL_SUCCESS) {
+    // This answer tells the error; a finish need not repeat it.
+    if (request.blocking) command.queue().deferred = CL_SUCCESS;
+    session.answers().read_done(request.ticket, status, {}, request.blocking);
+  } else if (request.blocking && session.may_block()) {
+    finish_blocking(command, request, std::move(bulk));
+  } else {
+    finish_later(command, request, std::move(bulk));
+  }
+}
+
+void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size,
+                     const Enqueue& enqueue) {
+  if (incoming.bulk.size() != size) throw ProtocolError("a write with another size than its bulk");
+  if (size == 0) command.check(CL_INVALID_VALUE);
+  const auto payload = command.session().pinned().hold(std::move(incoming.bulk));
+  const cl_int status = command.run(
+      [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
+        return enqueue(queue, payload->data(), count, list, event);
+      },
+      true);
+  if (status == CL_SUCCESS) {
+    command.session().callbacks().when_done(command.own_event(), [payload](cl_int) {});
+  }
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/conformance/facts.h"
+
+#include <cstdio>
+
+#include "tests/conformance/device_params.h"
+#include "tests/conformance/world.h"
+
+namespace tessera::conformance {
+
+std::string json_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\u%04x", c);
+      out += escaped;
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+void print_facts() {
+  cl_platform_id platform = nullptr;
+  cl_device_id device = nullptr;
+  OK(clGetPlatformIDs(1, &platform, nullptr));
+  OK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr));
+  const char* comma = "{";
+  for (const DeviceParam& param : device_params()) {
+    std::size_t size = 0;
+    std::string value;
+    cl_int code = clGetDeviceInfo(device, param.name, 0, nullptr, &size);
+    if (code == CL_SUCCESS) {
+      std::vector<unsigned char> bytes(size);
+      code = clGetDeviceInfo(device, param.name, size, size == 0 ? nullptr : bytes.data(), nullptr);
+      for (const unsigned char byte : bytes) {
+        char two[3];
+        std::snprintf(two, sizeof two, "%02x", byte);
+        value += two;
+      }
+    }
+    if (code != CL_SUCCESS) value = "error " + code_name(code);
+    std::printf("%s\n%s:%s", comma, json_text(param.text).c_str(), json_text(value).c_str());
+    comma = ",";
+  }
+  std::printf("\n}\n");
+}
+
+}  // namespace tessera::conformance

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stream's decoder against whole, split and forged input; what one write gathers.
+#include <sys/socket.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "check.h"
+#include "transport/stream_channel.h"
+#include "transport/stream_decoder.h"
+#include "transport/stream_output.h"
+
+namespace tessera::test {
+namespace {
+
+using Item = StreamDecoder::Item;
+using namespace std::chrono_literals;
+
+void append(std::vector<std::byte>& wire, const FrameHeader& header, std::size_t payload) {
+  const auto bytes = std::as_bytes(std::span(&header, 1));
+  wire.insert(wire.end(), bytes.begin(), bytes.end());
+  for (std::size_t i = 0; i < payload; ++i) wire.push_back(static_cast<std::byte>(i * 11));
+  wire.resize(wire.size() + padded(payload) - payload);
+}
+
+FrameHeader message(std::uint64_t sequence, std::uint32_t fields_size) {
+  FrameHeader header;
+  header.opcode = 9;
+  header.sequence = sequence;
+  header.fields_size = fields_size;
+  return header;
+}
+
+FrameHeader fragment(std::uint32_t whole, std::uint64_t at, std::uint32_t size) {
+  FrameHeader header;
+  header.kind = FrameKind::fragment;
+  header.bulk_size = whole;
+  header.bulk_at = at;
+  header.fields_size = size;
+  return header;
+}
+
+FrameHeader credit(std::uint64_t bytes) {
+  FrameHeader header;
+  header.kind = FrameKind::credit;
+  header.bulk_at = bytes;
+  return header;
+}
+
+FrameHeader with_bulk(FrameHeader header, std::uint32_t size) {
+  header.bulk_in = BulkIn::apart;
+  header.bulk_size = size;
+  return header;
+}
+
+struct Reader {
+  BlockPool blocks;
+  std::atomic<std::uint64_t> held{0};
+  StreamDecoder decoder{blocks, held};
+  std::vector<std::size_t> bulk_sizes;
+  std::size_t messages = 0;
+  std::uint64_t credits = 0;
+
+  void drain() {
+    StreamDecoder::Message got;
+    for (Item item; (item = decoder.next(got)) != Item::nothing;) {
+      if (item == Item::credit) {
+        credits += got.header.bulk_at;
+        continue;
+      }
+      ++messages;
+      for (std::size_t i = 0; i < got.fields.size(); ++i) {
+        CHECK(got.fields[i] == static_cast<std::byte>(i * 11));
+      }
+      if (got.bulk == nullptr) continue;
+      bulk_sizes.push_back(got.bulk->size);
+      held -= got.bulk->size;
+      blocks.give(got.bulk);
+    }
+  }
+
+  // Feeds `wire` in pieces of at most `piece` bytes.
+  void feed(const std::vector<std::byte>& wire, std::size_t piece) {
+    for (std::size_t at = 0; at < wire.size();) {
+      drain();
+      std::array<iovec, 3> places;
+      const std::size_t count = decoder.vectors(places);
+      const std::size_t begin = at;
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t left = std::min(piece - (at - begin), wire.size() - at);
+        const std::size_t size = std::min(places[i].iov_len, left);
+        if (size != 0) std::memcpy(places[i].iov_base, wire.data() + at, size);
+        at += size;
+      }
+      CHECK(at > begin);
+      decoder.filled(at - begin);
+    }
+    drain();
+  }
+};
+
+void test_split_anywhere() {
+  std::vector<std::byte> wire;
+  append(wire, message(1, 13), 13);
+  append(wire, fragment(3001, 0, 3000), 3000);
+  append(wire, message(2, 0), 0);  // a command between two fragments
+  append(wire, credit(77), 0);
+  append(wire, fragment(3001, 3000, 1), 1);
+  append(wire, with_bulk(message(3, 40), 3001), 40);
+  append(wire, message(4, kMaxFields), kMaxFields);
+  for (const std::size_t piece : {1UL, 7UL, 31UL, 33UL, 3000UL, 100'000UL, 1'000'000UL}) {
+    Reader reader;
+    reader.feed(wire, piece);
+    CHECK(reader.messages == 4 && reader.credits == 77);
+    CHECK(reader.bulk_sizes == std::vector<std::size_t>{3001});
+    CHECK(reader.held == 0);
+  }
+}
+
+void refuse(std::initializer_list<FrameHeader> headers) {
+  std::vector<std::byte> wire;
+  for (const FrameHeader& header : headers) {
+    const bool has_payload = header.fields_size <= kFragment;
+    append(wire, header, has_payload ? header.fields_size : 0);
+  }
+  Reader reader;
+  CHECK_THROWS(reader.feed(wire, wire.size()), ChannelClosed);
+}
+
+void test_forged() {
+  FrameHeader strange = message(1, 0);
+  strange.kind = static_cast<FrameKind>(0);
+  refuse({strange});
+  refuse({message(2, 0)});
+  refuse({message(1, 0), message(1, 0)});
+  refuse({message(1, kMaxFields + 1)});
+  refuse({message(1, 0xffffffff)});
+  refuse({with_bulk(message(1, 0), 5)});
+  refuse({fragment(100, 0, 50), with_bulk(message(1, 0), 100)});
+  refuse({fragment(100, 0, 100), with_bulk(message(1, 0), 99)});
+  refuse({fragment(100, 0, 50), fragment(100, 0, 50)});
+  refuse({fragment(100, 0, 50), fragment(100, 51, 49)});
+  refuse({fragment(100, 50, 50)});
+  refuse({fragment(100, 0, 101)});
+  refuse({fragment(100, 0, 0)});
+  refuse({fragment(kMaxBulk + 1, 0, 10)});
+  refuse({fragment(kMaxBulk, 0, kFragment + 1)});
+  refuse({fragment(100, ~std::uint64_t{0}, 50)});
+  refuse({credit(0)});
+  refuse({credit(kBulkWindow + 1)});
+  FrameHeader with_opcode = credit(1);
+  with_opcode.opcode = 1;
+  refuse({with_opcode});
+}
+
+// A peer that ignores the window is stopped before its bytes are kept.
+void test_window_is_enforced() {
+  Reader reader;
+  reader.held = kBulkWindow - 10;
+  std::vector<std::byte> wire;
+  append(wire, fragment(11, 0, 11), 11);
+  CHECK_THROWS(reader.feed(wire, wire.size()), ChannelClosed);
+}
+
+// A message that comes while a fragment is under way goes out before the next fragment.
+void test_commands_pass_between_fragments() {
+  StreamOutput output;
+  const std::vector<std::byte> bulk(20, std::byte{5});
+  output.add_fragment(fragment(40, 0, 20), bulk);
+  output.wrote(40);
+  CHECK(output.has_fragment());
+  output.add(message(1, 0), {}, {});
+  output.wrote(12);
+  CHECK(!output.has_fragment() && output.gathered() == 4 + 32);
+  output.add_fragment(fragment(40, 20, 20), bulk);
+  std::array<iovec, 3> from;
+  CHECK(output.vectors(from) == 3);
+  CHECK(from[0].iov_len == 4 + 32 + 32 && from[1].iov_len == 20 && from[2].iov_len == 4);
+  output.wrote(4 + 32 + 32 + 20 + 4);
+  CHECK(output.empty() && output.has_room() && output.queued() == output.written());
+}
+
+struct Streams {
+  std::unique_ptr<Channel> left;
+  std::unique_ptr<Channel> right;
+  Streams() {
+    int ends[2];
+    CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    left = std::make_unique<StreamChannel>(TransportKind::unix_stream, UniqueFd(ends[0]));
+    right = std::make_unique<StreamChannel>(TransportKind::unix_stream, UniqueFd(ends[1]));
+  }
+};
+
+// Far fewer writes than messages. No exact count: a paused thread may find the line quiet again.
+void test_small_messages_are_gathered() {
+  Streams pair;
+  for (int i = 0; i < 1000; ++i) pair.left->send(1, {});
+  pair.left->flush();
+  CHECK(pair.left->counters().wakes < 500);
+  Incoming message;
+  for (int i = 0; i < 1000; ++i) {
+    CHECK(pair.right->receive(message, {1s, false}) == Received::message);
+  }
+}
+
+// One thread on the worker's side, no handler: it must find the credit behind the messages.
+void test_credit_behind_messages() {
+  Streams pair;
+  Incoming message;
+  for (int i = 0; i < 32; ++i) {
+    pair.left->send(1, {}, pair.left->reserve(kPiece));
+    CHECK(pair.right->receive(message, {1s, false}) == Received::message);
+    for (int j = 0; j < 10; ++j) pair.right->send(7, {});
+    if (i == 31) message.bulk.reset();
+  }
+  pair.right->flush();
+  CHECK(pair.left->reserve(kPiece * 16).size() == kPiece * 16);
+  for (int i = 0; i < 320; ++i) {
+    CHECK(pair.left->receive(message, {1s, false}) == Received::message);
+    CHECK(message.opcode == 7 && message.sequence == static_cast<std::uint64_t>(i + 1));
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test
+
+int main() {
+  using namespace tessera::test;
+  test_split_anywhere();
+  test_forged();
+  test_window_is_enforced();
+  test_commands_pass_between_fragments();
+  test_small_messages_are_gathered();
+  test_credit_behind_messages();
+}

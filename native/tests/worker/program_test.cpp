@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Programs, kernels, images and shared virtual memory, message by message, over the null driver.
+// That driver aborts on every handle that it did not give out: a rubbish argument that got through
+// would end the test.
+#include <cstring>
+
+#include "check.h"
+#include "opencl/arg_kind.h"
+#include "worker/worker_pair.h"
+
+namespace tessera::test {
+namespace {
+
+constexpr wire::Id kContext = 1, kQueue = 2, kProgram = 3, kKernel = 4, kBuffer = 5;
+constexpr std::string_view kSource =
+    "kernel void run(global float* a, int n, local int* l, sampler_t s, read_only image2d_t i,"
+    " struct bytes20 b) {}\n"
+    "kernel void none(void) {}\n";
+
+std::span<const std::byte> bytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+void create_program(WorkerPair& pair, std::string_view source, wire::Id id = kProgram) {
+  wire::CreateProgramWithSource create;
+  create.program = id;
+  create.context = kContext;
+  pair.send(create, bytes(source));
+}
+
+struct Built {
+  cl_int status;
+  cl_int device_status;
+  std::size_t kernels;
+  std::string log;
+};
+
+Built build(WorkerPair& pair, std::string_view options = "", wire::Id id = kProgram) {
+  wire::BuildProgram message;
+  message.program = id;
+  message.options = options;
+  message.ticket = 7;
+  pair.send(message);
+  Built built{};
+  for (;;) {
+    const Arrived arrived = pair.next();
+    wire::Decoder in(arrived.fields);
+    if (arrived.opcode == wire::Opcode::build_log) {
+      built.log.append(reinterpret_cast<const char*>(arrived.bulk.data()), arrived.bulk.size());
+    } else if (arrived.opcode == wire::Opcode::kernel_facts) {
+      ++built.kernels;
+    } else if (arrived.opcode == wire::Opcode::build_done) {
+      wire::BuildDone done;
+      CHECK(decode(in, done) && done.ticket == 7 && done.program == id);
+      built.status = done.status;
+      if (!done.build_status.empty()) built.device_status = done.build_status[0];
+      return built;
+    }
+  }
+}
+
+void create_kernel(WorkerPair& pair, std::string_view name, wire::Id id = kKernel) {
+  wire::CreateKernel create;
+  create.kernel = id;
+  create.program = kProgram;
+  create.name = name;
+  pair.send(create);
+}
+
+cl_int finish(WorkerPair& pair) {
+  wire::FinishQueue message;
+  message.queue = kQueue;
+  pair.send(message);
+  return pair.until<wire::Reply>().status;
+}
+
+void launch(WorkerPair& pair) {
+  wire::EnqueueNdRange message;
+  message.queue = kQueue;
+  message.kernel = kKernel;
+  message.work_dim = 1;
+  message.global = {4, 0, 0};
+  pair.send(message);
+}
+
+void create_buffer(WorkerPair& pair, wire::Id id, std::uint64_t size) {
+  wire::CreateBuffer create;
+  create.buffer = id;
+  create.context = kContext;
+  create.size = size;
+  pair.send(create);
+}
+
+void set_object(WorkerPair& pair, std::uint32_t index, wire::Id target) {
+  wire::SetKernelArgObject message;
+  message.kernel = kKernel;
+  message.index = index;
+  message.target = target;
+  pair.send(message);
+}
+
+template <class T>
+void set_value(WorkerPair& pair, std::uint32_t index, const T& value) {
+  wire::SetKernelArgValue message;
+  message.kernel = kKernel;
+  message.index = index;
+  message.value = std::as_bytes(std::span(&value, 1));
+  pair.send(message);
+}
+
+cl_int deferred(WorkerPair& pair, wire::Id target) {
+  const auto error = pair.until<wire::DeferredError>();
+  CHECK(error.target == target);
+  return error.status;
+}
+
+void start(WorkerPair& pair) {
+  pair.open();
+  pair.make_queue(kContext, kQueue);
+  create_program(pair, kSource);
+}
+
+void build_tells_facts() {
+  WorkerPair pair;
+  start(pair);
+  wire::BuildProgram message;
+  message.program = kProgram;
+  pair.send(message);
+  const auto facts = pair.until<wire::KernelFacts>();
+  CHECK(facts.name == "run");
+  const ArgKind kinds[] = {ArgKind::buffer,  ArgKind::value, ArgKind::local,
+                           ArgKind::sampler, ArgKind::image, ArgKind::value};
+  CHECK(facts.arg_kinds.size() == std::size(kinds));
+  for (std::size_t i = 0; i < std::size(kinds); ++i) {
+    CHECK(facts.arg_kinds[i] == static_cast<std::uint32_t>(kinds[i]));
+  }
+  CHECK(facts.arg_sizes[1] == 4 && facts.arg_sizes[5] == 20);
+  CHECK(facts.arg_names[0] == "a" && facts.work_group.size() == 8);
+  CHECK(pair.until<wire::KernelFacts>().name == "none");
+  CHECK(pair.until<wire::BuildDone>().status == CL_SUCCESS);
+}
+
+void failed_build_tells_the_log() {
+  WorkerPair pair;
+  pair.open();
+  pair.make_queue(kContext, kQueue);
+  create_program(pair, "#error nothing works\n");
+  const Built built = build(pair);
+  CHECK(built.status == CL_BUILD_PROGRAM_FAILURE && built.device_status == CL_BUILD_ERROR);
+  CHECK(built.log.find("nothing works") != built.log.npos && built.kernels == 0);
+  create_kernel(pair, "run");
+  CHECK(deferred(pair, kKernel) == CL_INVALID_PROGRAM_EXECUTABLE);
+}
+
+void dangerous_options_are_refused() {
+  WorkerPair pair;
+  start(pair);
+  CHECK(build(pair, "-include /etc/passwd").status == CL_INVALID_BUILD_OPTIONS);
+  CHECK(build(pair, "-cl-std=CL1.2").status == CL_SUCCESS);
+}
+
+// Every wrong kind of argument: the null driver would abort on the first that it saw.
+void arguments_are_judged() {
+  WorkerPair pair;
+  start(pair);
+  CHECK(build(pair).kernels == 2);
+  create_kernel(pair, "run");
+  create_buffer(pair, kBuffer, 64);
+  const std::uint64_t address = 0x4141414141414141;
+  for (const std::uint32_t index : {0u, 2u, 3u, 4u}) {
+    set_value(pair, index, address);
+    CHECK(deferred(pair, kKernel) == CL_INVALID_ARG_VALUE);
+  }
+  set_value(pair, 1, address);
+  CHECK(deferred(pair, kKernel) == CL_INVALID_ARG_SIZE);
+  set_value(pair, 6, 1);
+  CHECK(deferred(pair, kKernel) == CL_INVALID_ARG_INDEX);
+  for (const std::uint32_t index : {1u, 2u, 3u, 4u, 5u}) {
+    set_object(pair, index, kBuffer);
+    CHECK(deferred(pair, kKernel) == CL_INVALID_ARG_VALUE);
+  }
+  wire::SetKernelArgSvm svm;
+  svm.kernel = kKernel;
+  svm.address = address;
+  pair.send(svm);
+  CHECK(deferred(pair, kKernel) == CL_INVALID_ARG_VALUE);
+  wire::SetKernelArgLocal local;
+  local.kernel = kKernel;
+  local.index = 2;
+  local.size = 1 << 20;
+  pair.send(local);
+  CHECK(deferred(pair, kKernel) == CL_INVALID_ARG_SIZE);
+  launch(pair);
+  CHECK(deferred(pair, kQueue) == CL_INVALID_KERNEL_ARGS);
+}
+
+void confirmed_argument_is_answered() {
+  WorkerPair pair;
+  start(pair);
+  build(pair);
+  create_kernel(pair, "run");
+  const int value = 3;
+  wire::SetKernelArgValue message;
+  message.kernel = kKernel;
+  message.index = 1;
+  message.confirm = 1;
+  message.value = std::as_bytes(std::span(&value, 1));
+  const std::uint64_t sequence = pair.send(message);
+  const auto reply = pair.until<wire::Reply>();
+  CHECK(reply.of == sequence && reply.status == CL_SUCCESS);
+}
+
+void set_all(WorkerPair& pair) {
+  set_object(pair, 0, kBuffer);
+  set_value(pair, 1, 5);
+  wire::SetKernelArgLocal local;
+  local.kernel = kKernel;
+  local.index = 2;
+  local.size = 64;
+  pair.send(local);
+  wire::CreateSampler sampler;
+  sampler.sampler = 20;
+  sampler.context = kContext;
+  sampler.addressing_mode = CL_ADDRESS_CLAMP;
+  sampler.filter_mode = CL_FILTER_NEAREST;
+  pair.send(sampler);
+  set_object(pair, 3, 20);
+  wire::CreateImage image;
+  image.image = 21;
+  image.context = kContext;
+  image.channel_order = CL_RGBA;
+  image.channel_type = CL_UNORM_INT8;
+  image.image_type = CL_MEM_OBJECT_IMAGE2D;
+  image.extent = {4, 4, 0};
+  pair.send(image);
+  set_object(pair, 4, 21);
+  set_value(pair, 5, std::array<char, 20>{});
+}
+
+void kernels_run_and_clones_too() {
+  WorkerPair pair;
+  start(pair);
+  build(pair);
+  create_kernel(pair, "run");
+  create_buffer(pair, kBuffer, 64);
+  set_all(pair);
+  launch(pair);
+  CHECK(finish(pair) == CL_SUCCESS);
+  wire::CloneKernel clone;
+  clone.kernel = 30;
+  clone.source = kKernel;
+  pair.send(clone);
+  wire::EnqueueNdRange message;
+  message.queue = kQueue;
+  message.kernel = 30;
+  message.work_dim = 1;
+  message.global = {4, 0, 0};
+  pair.send(message);
+  CHECK(finish(pair) == CL_SUCCESS);
+}
+
+// The driver would follow the handle of a buffer that the client released.
+void released_argument_stops_the_launch() {
+  WorkerPair pair;
+  start(pair);
+  build(pair);
+  create_kernel(pair, "run");
+  create_buffer(pair, kBuffer, 64);
+  set_all(pair);
+  wire::Release release;
+  release.target = kBuffer;
+  pair.send(release);
+  launch(pair);
+  CHECK(deferred(pair, kQueue) == CL_INVALID_KERNEL_ARGS);
+  CHECK(finish(pair) == CL_INVALID_KERNEL_ARGS);
+  CHECK(finish(pair) == CL_SUCCESS);
+}
+
+void image_round_trip() {
+  WorkerPair pair;
+  pair.open();
+  pair.make_queue(kContext, kQueue);
+  wire::CreateImage image;
+  image.image = 10;
+  image.context = kContext;
+  image.channel_order = CL_RGBA;
+  image.channel_type = CL_UNORM_INT8;
+  image.image_type = CL_MEM_OBJECT_IMAGE2D;
+  image.extent = {4, 3, 0};
+  image.confirm = 1;
+  pair.send(image);
+  CHECK(pair.until<wire::Reply>().status == CL_SUCCESS);
+  CHECK(pair.gpu().used == 4 * 3 * 4);
+  std::vector<std::byte> pixels(2 * 2 * 4);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::byte>(i + 1);
+  wire::WriteImage write;
+  write.queue = kQueue;
+  write.image = 10;
+  write.origin = {2, 1, 0};
+  write.region = {2, 2, 1};
+  pair.send(write, pixels);
+  wire::ReadImage read;
+  read.queue = kQueue;
+  read.image = 10;
+  read.origin = {2, 1, 0};
+  read.region = {2, 2, 1};
+  read.blocking = 1;
+  pair.send(read);
+  CHECK(pair.until<wire::ReadDone>().status == CL_SUCCESS);
+  CHECK(pair.bulk() == pixels);
+  read.region = {3, 2, 1};
+  pair.send(read);
+  CHECK(pair.until<wire::ReadDone>().status == CL_INVALID_VALUE);
+}
+
+void image_past_the_lease() {
+  WorkerPair pair;
+  pair.open();
+  pair.make_queue(kContext, kQueue);
+  wire::CreateImage image;
+  image.image = 10;
+  image.context = kContext;
+  image.channel_order = CL_RGBA;
+  image.channel_type = CL_FLOAT;
+  image.image_type = CL_MEM_OBJECT_IMAGE2D;
+  image.extent = {1024, 1024, 0};
+  image.confirm = 1;
+  pair.send(image);
+  CHECK(pair.until<wire::Reply>().status == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  CHECK(pair.gpu().used == 0);
+}
+
+std::uint64_t allocate(WorkerPair& pair, std::uint64_t size) {
+  wire::SvmAlloc message;
+  message.context = kContext;
+  message.flags = CL_MEM_READ_WRITE;
+  message.size = size;
+  pair.send(message);
+  const auto reply = pair.until<wire::Reply>();
+  return reply.status == CL_SUCCESS ? reply.values[0] : 0;
+}
+
+void shared_virtual_memory() {
+  WorkerPair pair;
+  pair.open();
+  pair.make_queue(kContext, kQueue);
+  const std::uint64_t address = allocate(pair, 64);
+  CHECK(address != 0 && pair.gpu().used == 64);
+  CHECK(allocate(pair, kLease) == 0);
+  const std::vector<std::byte> data(16, std::byte{9});
+  wire::SvmWrite write;
+  write.queue = kQueue;
+  write.address = address + 48;
+  pair.send(write, data);
+  wire::SvmRead read;
+  read.queue = kQueue;
+  read.address = address + 48;
+  read.size = 16;
+  read.blocking = 1;
+  pair.send(read);
+  CHECK(pair.until<wire::ReadDone>().status == CL_SUCCESS && pair.bulk() == data);
+  // One byte beyond, and anywhere else.
+  read.size = 17;
+  pair.send(read);
+  CHECK(pair.until<wire::ReadDone>().status == CL_INVALID_VALUE);
+  read.address = 0x1000;
+  pair.send(read);
+  CHECK(pair.until<wire::ReadDone>().status == CL_INVALID_VALUE);
+  wire::SvmFree free;
+  free.context = kContext;
+  free.address = address;
+  pair.send(free);
+  CHECK(finish(pair) == CL_SUCCESS && pair.gpu().used == 0);
+  pair.send(free);
+  CHECK(pair.end_reason().find("no allocation") != std::string::npos);
+}
+
+// A buffer over an allocation keeps its memory, and its charge.
+void buffer_over_shared_memory() {
+  WorkerPair pair;
+  pair.open();
+  pair.make_queue(kContext, kQueue);
+  const std::uint64_t address = allocate(pair, 4096);
+  wire::CreateBuffer create;
+  create.buffer = kBuffer;
+  create.context = kContext;
+  create.size = 4096;
+  create.svm = address;
+  pair.send(create);
+  wire::SvmFree free;
+  free.context = kContext;
+  free.address = address;
+  pair.send(free);
+  CHECK(finish(pair) == CL_SUCCESS && pair.gpu().used == 4096);
+  wire::Release release;
+  release.target = kBuffer;
+  pair.send(release);
+  CHECK(finish(pair) == CL_SUCCESS && pair.gpu().used == 0);
+}
+
+void binaries() {
+  WorkerPair pair;
+  start(pair);
+  build(pair);
+  wire::GetProgramBinary get;
+  get.program = kProgram;
+  pair.send(get);
+  CHECK(pair.until<wire::Reply>().status == CL_SUCCESS);
+  const std::vector<std::byte> binary = pair.bulk();
+  CHECK(!binary.empty());
+  const std::uint32_t device = 0;
+  const std::uint64_t size = binary.size();
+  wire::CreateProgramWithBinary create;
+  create.program = 40;
+  create.context = kContext;
+  create.devices = std::span(&device, 1);
+  create.sizes = std::span(&size, 1);
+  pair.send(create, binary);
+  const auto reply = pair.until<wire::Reply>();
+  CHECK(reply.status == CL_SUCCESS && reply.values.size() == 1);
+  CHECK(build(pair, "", 40).kernels == 2);
+  create.program = 41;
+  pair.send(create, std::vector<std::byte>(size, std::byte{1}));
+  CHECK(pair.until<wire::Reply>().status == CL_INVALID_BINARY);
+  const std::uint64_t wrong = size + 1;
+  create.program = 42;
+  create.sizes = std::span(&wrong, 1);
+  pair.send(create, binary);
+  CHECK(pair.end_reason().find("binaries of more bytes") != std::string::npos);
+}
+
+void compile_and_link() {
+  WorkerPair pair;
+  start(pair);
+  wire::CompileProgram compile;
+  compile.program = kProgram;
+  pair.send(compile);
+  CHECK(pair.until<wire::BuildDone>().status == CL_SUCCESS);
+  const wire::Id input = kProgram;
+  wire::LinkProgram link;
+  link.program = 50;
+  link.context = kContext;
+  link.inputs = std::span(&input, 1);
+  pair.send(link);
+  CHECK(pair.until<wire::KernelFacts>().name == "run");
+  CHECK(pair.until<wire::BuildDone>().status == CL_SUCCESS);
+}
+
+}  // namespace
+}  // namespace tessera::test
+
+int main() {
+  using namespace tessera::test;
+  build_tells_facts();
+  failed_build_tells_the_log();
+  dangerous_options_are_refused();
+  arguments_are_judged();
+  confirmed_argument_is_answered();
+  kernels_run_and_clones_too();
+  released_argument_stops_the_launch();
+  image_round_trip();
+  image_past_the_lease();
+  shared_virtual_memory();
+  buffer_over_shared_memory();
+  binaries();
+  compile_and_link();
+}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast an unmodified program runs on a lease beside the bare device, and what is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import tessera
+from tessera.bench.contest import Contest, Played, Say
+from tessera.bench.errors import ResultsDiffer
+from tessera.bench.examples import find_example
+from tessera.bench.host import commit, describe_host
+from tessera.bench.ledger import accounts_of, losses, slices_of, undisturbed
+from tessera.bench.player import Message
+from tessera.bench.result import (
+    BARE,
+    Report,
+    Series,
+    Target,
+    make_series,
+    make_target,
+)
+
+# About two seconds of the slowest device that is tested: long beside a scheduler's time slice,
+# short beside the minutes in which a shared machine changes its mind.
+DEFAULT_STEPS = {"language_model": 25, "image_classifier": 300, "nbody": 100}
+WARM_UP = {"language_model": 8, "image_classifier": 20, "nbody": 10}
+_TARGETS = {("language_model", "shm"): 0.99, ("language_model", "tcp"): 0.97}
+
+
+@dataclass(frozen=True)
+class OverheadPlan:
+    """What to run: `steps` per slice, `pairs` slices of each side; no `fraction` is all.
+
+    `patience` is how many times more pairs may be played where others disturb them.
+    """
+
+    workload: str = "language_model"
+    sides: tuple[str, ...] = (BARE, "shm")
+    pairs: int = 9
+    steps: int | None = None
+    fraction: str | None = None
+    patience: int = 2
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def steps_per_slice(self) -> int:
+        return self.steps or DEFAULT_STEPS[self.workload]
+
+
+def workload_command(workload: str, arguments: Sequence[str]) -> list[str]:
+    """The command of an example that takes turns."""
+    warm_up = str(WARM_UP[workload])
+    return [sys.executable, "-m", "tessera.bench.workload", workload, warm_up, *arguments]
+
+
+def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> Report:
+    """Measures. Raises BenchError's children, and what `tessera run` raises through SideFailed."""
+    find_example(plan.workload)
+    started, host = datetime.now(UTC), describe_host()
+    command = workload_command(plan.workload, plan.arguments)
+    with Contest(dict.fromkeys(plan.sides, command), say, plan.fraction) as contest:
+        pairs = contest.play(plan.pairs, plan.steps_per_slice, plan.patience, played)
+        ends = contest.finish()
+    results = compare_results(slices_of(contest.played), ends)
+    slices, accounts = slices_of(pairs), accounts_of(pairs)
+    series = make_series(
+        "step",
+        {side: [turn["samples"]["step"] for turn in turns] for side, turns in slices.items()},
+    )
+    return Report(
+        experiment="overhead",
+        started_at=started,
+        host=host,
+        tessera_version=tessera.__version__,
+        commit=commit(),
+        drivers=contest.drivers(),
+        parameters={
+            "workload": plan.workload,
+            "pairs": plan.pairs,
+            "pairs_played": len(contest.played),
+            "pairs_undisturbed": undisturbed(contest.played, contest.cores),
+            "steps_per_slice": plan.steps_per_slice,
+            "warm_up_steps": WARM_UP[plan.workload],
+            "fraction": contest.fraction,
+            "arguments": " ".join(plan.arguments),
+        },
+        series=(series,),
+        accounts=accounts,
+        losses=losses(accounts, contest.cores),
+        targets=overhead_targets(plan.workload, series),
+        results=results,
+    )
+
+
+def compare_results(slices: dict[str, list[Message]], ends: dict[str, Message]) -> dict[str, str]:
+    """The result that all sides agree on. Raises ResultsDiffer when they do not.
+
+    Every slice's result is compared, by its bits, and the checksum of the final state.
+    """
+    courses = {
+        side: (*(turn["result"] for turn in turns), ends[side]["sha256"])
+        for side, turns in slices.items()
+    }
+    if len(set(courses.values())) > 1:
+        shown = "\n".join(
+            f"  {side}: {slices[side][-1]['shown']!r}, sha256 {ends[side]['sha256']}"
+            for side in courses
+        )
+        raise ResultsDiffer(
+            f"The same program came to different results:\n{shown}",
+            "This is an error of Tessera or of the driver; please report it with this output.",
+        )
+    side, turns = next(iter(slices.items()))
+    return {"last": repr(turns[-1]["shown"]), "sha256": str(ends[side]["sha256"])}
+
+
+def overhead_targets(workload: str, series: Series) -> tuple[Target, ...]:
+    """The promises on this workload, for the sides that were measured."""
+    return tuple(
+        make_target(
+            f"{workload}, {side} / bare",
+            side,
+            series.speed[side].median,
+            target,
+            "x",
+            at_most=False,
+        )
+        for (name, side), target in _TARGETS.items()
+        if name == workload and side in series.speed
+    )

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `tessera` command: what can be typed, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tessera.bench.cli import app as bench
+from tessera.cli import commands, output, run
+from tessera.cli.output import Format, FormatOption
+from tessera.model.errors import TesseraError, UsageError
+from tessera.model.lease import Transport
+
+app = typer.Typer(
+    name="tessera",
+    help="Run unmodified programs on a piece of a GPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain text: an error in a frame of fixed width cannot be searched for.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 no capacity or conflict, "
+    "5 daemon unreachable. `tessera run` ends with the program's own exit code.",
+)
+
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Ends the process with the command's exit code."""
+    try:
+        app(prog_name="tessera")
+    except TesseraError as error:
+        run.report(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has seen enough. Python would complain once more at exit.
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _complete_lease(incomplete: str) -> list[str]:
+    try:
+        with commands.client(autostart=False) as client:
+            return [item.name for item in client.leases() if item.name.startswith(incomplete)]
+    except TesseraError:
+        return []
+
+
+LeaseArgument = Annotated[
+    str, typer.Argument(metavar="LEASE", help="Name or id.", autocompletion=_complete_lease)
+]
+
+
+@app.command("run", context_settings={"allow_interspersed_args": False})
+def run_command(
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="-- PROGRAM [ARGUMENTS]", help="What to run, and its arguments."),
+    ],
+    fraction: Annotated[
+        str | None, typer.Option("--fraction", "-f", help="Part of a GPU's memory: 1/4, 0.25, 25%.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", "-m", help="Memory of each GPU: 512MiB, 2GiB.")
+    ] = None,
+    gpus: Annotated[int, typer.Option("--gpus", "-g", min=1, help="How many GPUs.")] = 1,
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the lease.")] = None,
+    transport: Annotated[
+        Transport, typer.Option("--transport", "-t", help="How messages reach the worker.")
+    ] = Transport.SHM,
+) -> None:
+    """Run a program on a piece of a GPU (no size: all of it)."""
+    options = run.Options(command)
+    options.fraction, options.memory, options.name = fraction, memory, name
+    options.gpus, options.transport = str(gpus), transport.value
+    if fraction and memory:
+        raise UsageError(
+            "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
+        )
+    sys.exit(run.main(options))
+
+
+@app.command()
+def gpus(output_format: FormatOption = Format.TABLE) -> None:
+    """List the GPUs of this host and their free memory."""
+    commands.show_gpus(output_format)
+
+
+@app.command()
+def ps(
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Released leases, too.")] = False,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """List the leases."""
+    commands.show_leases(everything, output_format)
+
+
+@app.command()
+def show(lease: LeaseArgument, output_format: FormatOption = Format.TABLE) -> None:
+    """Show all about one lease."""
+    commands.show_lease(lease, output_format)
+
+
+@app.command()
+def stats(
+    leases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LEASE]...", help="All when left out.", autocompletion=_complete_lease
+        ),
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Show the sessions of leases and their counters."""
+    commands.show_stats(leases or [], output_format)
+
+
+@app.command()
+def stop(
+    leases: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[LEASE]...", help="Names or ids.", autocompletion=_complete_lease),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Stop every lease.")] = False,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0, max=3600, help="Seconds a workload may take to end before it is killed."
+        ),
+    ] = 10.0,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """End leases and the programs that hold them."""
+    if bool(leases) == everything:
+        raise UsageError("Name the leases to stop, or use --all.", "`tessera ps` lists them.")
+    commands.stop_leases(leases or [], grace, output_format)
+
+
+@app.command()
+def doctor(output_format: FormatOption = Format.TABLE) -> None:
+    """Check this host and say what to do about it."""
+    from tessera.cli import doctor as checks
+
+    findings = checks.examine()
+    if output_format is Format.JSON:
+        output.print_json(findings)
+    else:
+        checks.print_findings(findings)
+    sys.exit(checks.exit_code(findings))
+
+
+@app.command()
+def daemon(
+    background: Annotated[
+        bool, typer.Option("--background", "-b", help="Start it and return when it is ready.")
+    ] = False,
+    stop_it: Annotated[
+        bool, typer.Option("--stop", help="End the daemon; its leases go on without it.")
+    ] = False,
+    group: Annotated[
+        str | None, typer.Option(help="Let the members of this group use the daemon.")
+    ] = None,
+    idle_exit: Annotated[
+        float | None, typer.Option(min=1, help="End after so many seconds without use.")
+    ] = None,
+) -> None:
+    """Run the host daemon in the foreground.
+
+    Commands start one by themselves when none runs; this is for systemd and for looking at its log.
+    """
+    if background and (stop_it or group or idle_exit):
+        raise UsageError("--background goes with no other flag.", "See `tessera daemon --help`.")
+    if stop_it:
+        commands.stop_daemon()
+    elif background:
+        commands.start_daemon()
+    else:
+        commands.run_daemon(group, idle_exit)
+
+
+@app.command()
+def version(output_format: FormatOption = Format.TABLE) -> None:
+    """Tell the versions of command and daemon."""
+    commands.show_version(output_format)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tessera run`: gets a lease and becomes the workload.
+
+The command asks the daemon for a lease that names its own pid as holder, and then replaces itself with
+the program (execve). So nothing stands between the shell and the workload: signals of every kind, job
+control, the terminal, limits and the exit status are the program's own, and killing "tessera run" in any
+way is killing the program. A parent process that forwards signals was refused: it cannot tell a Ctrl-C,
+which the terminal already sent to the whole group, from one that was sent to it alone; it cannot forward
+KILL or STOP; and it stays in memory for the whole run.
+
+Who releases the lease, then? The daemon, which watches the holder by pidfd and learns of its end at once,
+however it comes. Every request to the daemon first takes in what already ended, so a second `tessera run`
+in the next line of a script finds the memory free. If the daemon is gone at that moment, the next one
+finds the holder gone and releases the lease.
+
+The time from here to the program's first instruction is Tessera's cost for short programs. Hence the
+import rule of this file: os, sys, json and socket, and of Tessera only what keeps that rule too. No
+argparse, no dataclasses, no typing; forms that this parser does not know go to the Typer command, which
+has the same options and the good error messages.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tessera import paths
+from tessera.client import wire
+from tessera.model.errors import ProgramNotExecutable, ProgramNotFound, TesseraError
+
+# typing costs 4 ms at run time, and only type checkers need it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+TRANSPORTS = ("shm", "unix", "tcp")
+_VALUES = {
+    "-f": "fraction",
+    "--fraction": "fraction",
+    "-m": "memory",
+    "--memory": "memory",
+    "-g": "gpus",
+    "--gpus": "gpus",
+    "-n": "name",
+    "--name": "name",
+    "-t": "transport",
+    "--transport": "transport",
+}
+
+
+class Options:
+    """What `tessera run` was asked for; sizes still as text."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
+        self.fraction: str | None = None
+        self.memory: str | None = None
+        self.gpus = "1"
+        self.name: str | None = None
+        self.transport = "shm"
+
+
+def parse(arguments: list[str]) -> Options | None:
+    """The options of a well-formed command line, else None."""
+    options = Options([])
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        position += 1
+        if word == "--":
+            break
+        if not word.startswith("-"):
+            position -= 1
+            break
+        flag, joined, value = word.partition("=")
+        if flag not in _VALUES or (joined and not flag.startswith("--")):
+            return None
+        if not joined:
+            if position == len(arguments):
+                return None
+            value = arguments[position]
+            position += 1
+        setattr(options, _VALUES[flag], value)
+    options.command = arguments[position:]
+    well_formed = (
+        options.command
+        and options.gpus.isascii()
+        and options.gpus.isdecimal()
+        and int(options.gpus[:9]) > 0
+        and options.transport in TRANSPORTS
+        and not (options.fraction and options.memory)
+    )
+    return options if well_formed else None
+
+
+def main(options: Options) -> int:
+    """Runs the command; returns only when it could not be run, with the exit code."""
+    try:
+        program = find_program(options.command[0])
+        lease = _lease(options)
+        _become(program, options.command, lease)
+    except TesseraError as error:
+        report(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def report(error: TesseraError) -> None:
+    """Tells a person on stderr what happened and what to do next."""
+    print(f"tessera: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+
+
+def find_program(name: str) -> str:
+    """The path of a program, as a shell finds it. Raises ProgramNotFound or ProgramNotExecutable."""
+    folders = [""] if "/" in name else os.get_exec_path()
+    found = None
+    for folder in folders:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            found = path
+            if os.access(path, os.X_OK):
+                return path
+    if found:
+        raise ProgramNotExecutable(f"{found} may not be executed.", f"Run: chmod +x {found}")
+    raise ProgramNotFound(
+        f"There is no program '{name}'.", "Check its name and PATH; no lease was made."
+    )
+
+
+def _lease(options: Options) -> dict[str, object]:
+    request: dict[str, object] = {
+        "name": options.name,
+        "gpus": int(options.gpus),
+        "fraction": options.fraction,
+        "memory": options.memory,
+        "transport": options.transport,
+        "holder_pid": os.getpid(),
+        "command": options.command,
+    }
+    path = paths.daemon_socket()
+    try:
+        lease = wire.call(path, "POST", "/v1/leases", request)
+    except wire.NoDaemon:
+        _check(request)
+        from tessera.client.launch import ensure_daemon
+
+        ensure_daemon(path)
+        lease = wire.call(path, "POST", "/v1/leases", request)
+    assert isinstance(lease, dict)
+    return lease
+
+
+def _check(request: dict[str, object]) -> None:
+    # The daemon checks all requests; this spares starting one only to hear that 5/4 is no fraction.
+    from tessera.model.lease import LeaseRequest
+
+    LeaseRequest.checked(request)
+
+
+def _become(program: str, command: list[str], lease: dict[str, object]) -> NoReturn:
+    variables = dict(os.environ)
+    unset, values = lease["environment_unset"], lease["environment"]
+    assert isinstance(unset, list)
+    assert isinstance(values, dict)
+    for name in unset:
+        variables.pop(name, None)
+    variables.update(values)
+    _restore_signals()
+    try:
+        _execute(program, command, variables)
+    except OSError as error:
+        wire.call(paths.daemon_socket(), "DELETE", f"/v1/leases/{lease['id']}")
+        raise ProgramNotExecutable(
+            f"{program} cannot be executed: {error.strerror}.",
+            "Check that it is a program for this machine; the lease was released.",
+        ) from error
+
+
+def _execute(program: str, command: list[str], variables: dict[str, str]) -> NoReturn:
+    import errno
+
+    try:
+        os.execve(program, command, variables)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    # A script without #! is run by the shell, as execvp and every shell do.
+    os.execve("/bin/sh", ["/bin/sh", program, *command[1:]], variables)
+
+
+def _restore_signals() -> None:
+    # Python ignores these two for itself, and an ignored signal stays ignored over an exec.
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

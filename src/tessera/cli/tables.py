@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people see: plain columns without lines, the name first, figures to the right.
+
+Columns that tell things apart never shrink; the last one takes what is left and is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from tessera.cli.output import console
+from tessera.model.gpu import GpuUse
+from tessera.model.lease import Lease, LeaseState
+from tessera.model.stats import Counters, LeaseStats
+from tessera.model.units import format_bytes, format_count
+
+_STATE_STYLES = {
+    LeaseState.ACTIVE: "green",
+    LeaseState.FAILED: "red",
+    LeaseState.RELEASED: "dim",
+}
+
+
+Cell = Text | str
+
+
+def _table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    right: Sequence[str] = (),
+    cut: str | None = None,
+    gap: int = 2,
+) -> Table:
+    widths = [
+        max([len(name), *(len(row[index]) for row in rows)]) for index, name in enumerate(columns)
+    ]
+    if cut:
+        others = sum(widths) - widths[columns.index(cut)] + gap * len(columns)
+        widths[columns.index(cut)] = max(len(cut), console().width - others)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+    for name, width in zip(columns, widths, strict=True):
+        justify: JustifyMethod = "right" if name in right else "left"
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def format_age(since: datetime, now: datetime) -> str:
+    """The time since then in its two largest units: '42s', '3m05s', '2h10m', '4d03h'."""
+    seconds = max(0, int((now - since).total_seconds()))
+    for size, smaller, unit, small_unit in (
+        (86400, 3600, "d", "h"),
+        (3600, 60, "h", "m"),
+        (60, 1, "m", "s"),
+    ):
+        if seconds >= size:
+            return f"{seconds // size}{unit}{seconds % size // smaller:02d}{small_unit}"
+    return f"{seconds}s"
+
+
+def gpus(found: Sequence[GpuUse]) -> Table:
+    rows = [
+        (
+            gpu.id,
+            gpu.type.value,
+            format_bytes(gpu.memory),
+            format_bytes(gpu.free),
+            str(len(gpu.leases)),
+            gpu.pci.address if gpu.pci else "-",
+            gpu.name,
+        )
+        for gpu in found
+    ]
+    columns = ("GPU", "TYPE", "MEMORY", "FREE", "LEASES", "PCI", "NAME")
+    return _table(columns, rows, right=("MEMORY", "FREE", "LEASES"), cut="NAME")
+
+
+def _gpu_names(lease: Lease) -> str:
+    # gpu0,1,2: the word once, for it is the same each time.
+    first, *others = (share.gpu for share in lease.gpus)
+    return ",".join([first, *(name.removeprefix("gpu") for name in others)])
+
+
+def _state(lease: Lease) -> Text:
+    return Text(lease.state.value, style=_STATE_STYLES.get(lease.state, "yellow"))
+
+
+def leases(found: Sequence[Lease]) -> Table:
+    now = datetime.now(UTC)
+    rows = [
+        (
+            lease.name,
+            _state(lease),
+            _gpu_names(lease),
+            format_bytes(lease.memory),
+            lease.transport.value,
+            format_age(lease.created_at, now),
+            str(lease.holder.pid) if lease.holder else "-",
+            one_line(lease.command) or "-",
+        )
+        for lease in found
+    ]
+    columns = ("NAME", "STATE", "GPU", "MEMORY", "VIA", "AGE", "PID", "COMMAND")
+    return _table(columns, rows, right=("MEMORY", "AGE", "PID"), cut="COMMAND")
+
+
+def one_line(command: Sequence[str]) -> str:
+    """A command as it could be typed, without control characters (they come from other users)."""
+    import shlex
+
+    text = " ".join(shlex.quote(word) for word in command)
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def lease(shown: Lease) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lease_facts(shown):
+        table.add_row(name, value)
+    return table
+
+
+def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
+    now = datetime.now(UTC)
+    facts: list[tuple[str, Cell]] = [
+        ("name", shown.name),
+        ("id", shown.id),
+        ("state", _state(shown)),
+        ("mode", f"{shown.mode.value}, through {shown.transport.value}"),
+    ]
+    facts += [
+        (share.gpu, f"{format_bytes(share.memory)} ({share.memory} bytes)") for share in shown.gpus
+    ]
+    if shown.reason:
+        facts.append(("reason", shown.reason))
+    facts += [
+        ("command", one_line(shown.command) or "-"),
+        ("holder", f"pid {shown.holder.pid}" if shown.holder else "none: lives until stopped"),
+        ("gatekeeper", f"pid {shown.gatekeeper.pid}" if shown.gatekeeper else "-"),
+        ("endpoint", shown.endpoint or "-"),
+        ("created", f"{shown.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("changed", f"{format_age(shown.updated_at, now)} ago"),
+    ]
+    return facts
+
+
+_COUNTERS = ("MESSAGES", "TRIPS", "SENT", "RECEIVED", "COMMANDS", "OBJECTS")
+
+
+def _counter_cells(counters: Counters) -> list[str]:
+    return [
+        format_count(counters.messages),
+        format_count(counters.round_trips),
+        format_bytes(counters.bytes_to_worker),
+        format_bytes(counters.bytes_to_client),
+        format_count(counters.commands),
+        format_count(counters.objects),
+    ]
+
+
+def sessions(stats: LeaseStats) -> Table:
+    """The sessions of a lease, with their sum when there are several."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            str(session.client_pid or "-"),
+            str(session.worker_pid),
+            session.transport.value if session.transport else "-",
+            format_bytes(session.memory),
+            *_counter_cells(session),
+        )
+        for session in stats.sessions
+    ]
+    if len(rows) > 1:
+        cells = ["total", "", "", format_bytes(stats.totals.memory)]
+        cells += _counter_cells(stats.totals)
+        rows.append(tuple(Text(cell, style="bold") for cell in cells))
+    columns = ("CLIENT", "WORKER", "VIA", "MEMORY", *_COUNTERS)
+    right = ("CLIENT", "WORKER", "MEMORY", *_COUNTERS)
+    return _table(columns, rows, right, gap=1)
+
+
+def stats_title(stats: LeaseStats) -> str:
+    """A line for the lease and one for each of its GPUs."""
+    lines = [f"{stats.name}: {len(stats.sessions)} sessions now, {stats.sessions_total} in all"]
+    lines += [
+        f"{gpu.gpu}: {format_bytes(gpu.used)} of {format_bytes(gpu.limit)} in use, "
+        f"{format_bytes(gpu.peak)} at most, {gpu.refused} allocations refused"
+        for gpu in stats.gpus
+    ]
+    return "\n".join(lines)

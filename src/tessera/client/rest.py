@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The typed client of the REST API."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from tessera import paths
+from tessera.client import launch, wire
+from tessera.model.errors import (
+    DaemonUnreachable,
+    InvalidName,
+    LeaseNotFound,
+    TesseraError,
+    from_wire,
+)
+from tessera.model.gpu import GpuUse
+from tessera.model.lease import Lease, LeaseRequest, check_name
+from tessera.model.service import Health, Version
+from tessera.model.stats import LeaseStats
+
+T = TypeVar("T")
+
+
+def _route(key: str) -> str:
+    # What no lease can be called need not be asked for, and could mean another path.
+    try:
+        return f"/v1/leases/{check_name(key)}"
+    except InvalidName as error:
+        message = f"There is no lease '{key[:64]}'."
+        raise LeaseNotFound(message, "`tessera ps -a` lists them.") from error
+
+
+class Client:
+    """One connection to a daemon. Each method raises the errors that the daemon answers, by name,
+    and DaemonUnreachable or DaemonVersionMismatch."""
+
+    def __init__(self, socket_path: str | None = None, autostart: bool = False) -> None:
+        """With `autostart` a missing daemon of this user's own is started; see ensure_daemon().
+
+        Raises DaemonUnreachable, and with `autostart` what ensure_daemon() raises.
+        """
+        self.socket_path = socket_path or paths.daemon_socket()
+        if not launch.is_listening(self.socket_path):
+            if not autostart:
+                raise self._unreachable()
+            launch.ensure_daemon(self.socket_path)
+        transport = httpx.HTTPTransport(uds=self.socket_path)
+        self._http = httpx.Client(transport=transport, base_url="http://tessera", timeout=120.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def gpus(self) -> list[GpuUse]:
+        return self._call(list[GpuUse], "GET", "/v1/gpus")
+
+    def leases(self, ended: bool = False) -> list[Lease]:
+        return self._call(list[Lease], "GET", "/v1/leases", params={"all": ended})
+
+    def grant(self, request: LeaseRequest) -> Lease:
+        body = request.model_dump(mode="json")
+        return self._call(Lease, "POST", "/v1/leases", json=body)
+
+    def lease(self, key: str) -> Lease:
+        return self._call(Lease, "GET", _route(key))
+
+    def stats(self, key: str) -> LeaseStats:
+        return self._call(LeaseStats, "GET", _route(key) + "/stats")
+
+    def release(self, key: str, end_holder: bool = False, grace: float = 10.0) -> Lease:
+        """`grace` in seconds: how long the holder may take to end before it is killed."""
+        options = {"end_holder": end_holder, "grace": grace}
+        return self._call(Lease, "DELETE", _route(key), params=options, timeout=grace + 60)
+
+    def version(self) -> Version:
+        return self._call(Version, "GET", "/v1/version")
+
+    def health(self) -> Health:
+        return self._call(Health, "GET", "/v1/health")
+
+    def _call(self, kind: type[T], method: str, route: str, **options: Any) -> T:
+        try:
+            response = self._http.request(method, route, **options)
+        except httpx.ConnectError as error:
+            raise self._unreachable() from error
+        except httpx.HTTPError as error:
+            raise wire.no_answer(self.socket_path, str(error) or type(error).__name__) from error
+        wire.check_version(self.socket_path, response.headers.get(wire.VERSION_HEADER))
+        if response.is_success:
+            return self._parsed(kind, response)
+        raise self._error(response)
+
+    def _unreachable(self) -> DaemonUnreachable:
+        return DaemonUnreachable(
+            f"No daemon listens on {self.socket_path}.",
+            "Start one with `tessera daemon --background`, or see `tessera doctor`.",
+        )
+
+    def _parsed(self, kind: type[T], response: httpx.Response) -> T:
+        try:
+            return TypeAdapter(kind).validate_json(response.content)
+        except ValidationError as error:
+            why = f"{error.error_count()} fields differ"
+            raise wire.no_answer(self.socket_path, why) from error
+
+    def _error(self, response: httpx.Response) -> TesseraError:
+        try:
+            named = from_wire(response.json())
+        except ValueError:
+            named = None
+        return named or TesseraError(f"The daemon answered with status {response.status_code}.")

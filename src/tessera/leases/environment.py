@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The environments that Tessera hands on: to its native programs, and to the workload.
+
+Native programs get an allow-list, not the daemon's environment: LD_PRELOAD, a proxy or a stray
+TESSERA_ENDPOINT of the shell that happened to start the daemon must not reach every tenant's worker.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+_NAMES = frozenset(
+    {
+        "HOME",
+        "LANG",
+        "LANGUAGE",
+        "LD_LIBRARY_PATH",
+        "LIBOCL_PATH",
+        "LOGNAME",
+        "OCL_ICD_FILENAMES",
+        "OCL_ICD_VENDORS",
+        "PATH",
+        "TESSERA_LOG",
+        "TMPDIR",
+        "TZ",
+        "USER",
+        "XDG_CACHE_HOME",
+        "XDG_RUNTIME_DIR",
+        "ASAN_OPTIONS",
+        "LSAN_OPTIONS",
+        "TSAN_OPTIONS",
+        "UBSAN_OPTIONS",
+    }
+)
+_PREFIXES = ("LC_", "POCL_", "CUDA_", "NVIDIA_", "GPU_", "HSA_", "HIP_", "ROCR_", "ZE_", "NEO")
+
+_FOLDERS = (
+    "TESSERA_RUNTIME_DIR",
+    "TESSERA_STATE_DIR",
+    "TESSERA_NATIVE_DIR",
+    "PYTHONPATH",
+)
+
+INSIDE_A_LEASE = ("TESSERA_ENDPOINT", "TESSERA_LEASE", "TESSERA_TOKEN", "TESSERA_STATS_FILE")
+
+UNSET_IN_WORKLOAD = ("OCL_ICD_FILENAMES", "TESSERA_TOKEN")
+
+
+def for_native_programs(source: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the probe, gatekeepers and workers may see of `source` (this process's environment)."""
+    source = os.environ if source is None else source
+    return {
+        name: value
+        for name, value in source.items()
+        if name in _NAMES or name.startswith(_PREFIXES)
+    }
+
+
+def for_daemon(source: Mapping[str, str]) -> dict[str, str]:
+    """What a daemon started by a command may see: everything, less the traces of a surrounding lease.
+
+    A daemon started inside a lease would otherwise find Tessera's own driver, and no GPU. Paths are made
+    absolute, because the daemon does not stay in the folder of the command.
+    """
+    kept = {name: value for name, value in source.items() if name not in INSIDE_A_LEASE}
+    if "TESSERA_LEASE" in source:
+        kept.pop("OCL_ICD_VENDORS", None)
+    for name in _FOLDERS:
+        if name in kept:
+            places = kept[name].split(os.pathsep)
+            kept[name] = os.pathsep.join(os.path.abspath(place) for place in places if place)
+    # This one may also name a library, which the loader searches for.
+    if os.path.exists(kept.get("OCL_ICD_VENDORS", "")):
+        kept["OCL_ICD_VENDORS"] = os.path.abspath(kept["OCL_ICD_VENDORS"])
+    return kept
+
+
+def for_workload(lease_id: str, endpoint: str, vendors: str) -> dict[str, str]:
+    """What makes an OpenCL loader find the lease and nothing else."""
+    return {"OCL_ICD_VENDORS": vendors, "TESSERA_ENDPOINT": endpoint, "TESSERA_LEASE": lease_id}

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that Tessera names, with its exit code and HTTP status.
+
+    TesseraError                      exit 1, HTTP 500
+    +-- UsageError                    exit 2, HTTP 422
+    |   +-- InvalidFraction
+    |   +-- InvalidMemory
+    |   +-- InvalidName
+    |   +-- InvalidRequest
+    +-- NotFoundError                 exit 3, HTTP 404
+    |   +-- LeaseNotFound
+    |   +-- ProgramNotFound
+    |   +-- RouteNotFound
+    +-- ConflictError                 exit 4, HTTP 409
+    |   +-- NoCapacity
+    |   |   +-- NoGpu
+    |   +-- NameInUse
+    |   +-- InvalidTransition
+    |   +-- LeaseNotActive
+    |   +-- DaemonAlreadyRunning
+    +-- NotPermitted                  exit 1, HTTP 403
+    +-- UnreachableError              exit 5, HTTP 503
+    |   +-- DaemonUnreachable
+    |   +-- DaemonStartFailed
+    |   +-- DaemonVersionMismatch
+    +-- HostError                     exit 1, HTTP 500
+        +-- NativeProgramMissing
+        +-- ProgramNotExecutable
+        +-- RuntimeFolderUnusable
+        +-- DiskFull
+        +-- ProbeFailed
+        |   +-- ProbeTimedOut
+        |   +-- ProbeCrashed
+        +-- GatekeeperFailed
+        +-- QuotaPageUnreadable
+        +-- StoreError
+            +-- StoreUnreachable
+            +-- StoreTooNew
+
+Each error says what happened (`message`) and what to do next (`hint`). It travels through the REST API
+as `{"error": {"name", "message", "hint", "exit_code"}}` and comes out of the client as the same class.
+No third-party import here: the fast path of `tessera run` raises these too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class TesseraError(Exception):
+    """Base of all named errors; itself raised only for an error that this version does not know."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def to_wire(self) -> dict[str, dict[str, str | int]]:
+        return {
+            "error": {
+                "name": self.name,
+                "message": self.message,
+                "hint": self.hint,
+                "exit_code": self.exit_code,
+            }
+        }
+
+
+class UsageError(TesseraError):
+    """What was asked for makes no sense on any host."""
+
+    exit_code = 2
+    http_status = 422
+
+
+class InvalidFraction(UsageError):
+    """A fraction outside (0, 1], or no fraction at all."""
+
+
+class InvalidMemory(UsageError):
+    """A memory size that is not a positive number of bytes."""
+
+
+class InvalidName(UsageError):
+    """A lease name with characters that would not survive a shell or a URL."""
+
+
+class InvalidRequest(UsageError):
+    """A request body that does not have the documented form."""
+
+
+class NotFoundError(TesseraError):
+    """The thing named does not exist."""
+
+    exit_code = 3
+    http_status = 404
+
+
+class LeaseNotFound(NotFoundError):
+    """No lease has this id or name."""
+
+
+class ProgramNotFound(NotFoundError):
+    """The workload's program is not on the search path."""
+
+
+class RouteNotFound(NotFoundError):
+    """The daemon has no such path in its REST API."""
+
+
+class ConflictError(TesseraError):
+    """The request is sound but clashes with what is there now."""
+
+    exit_code = 4
+    http_status = 409
+
+
+class NoCapacity(ConflictError):
+    """The slice does not fit beside the leases that are there."""
+
+
+class NoGpu(NoCapacity):
+    """This host offers no device at all."""
+
+
+class NameInUse(ConflictError):
+    """A live lease has this name."""
+
+
+class InvalidTransition(ConflictError):
+    """The lease's state machine has no such step."""
+
+
+class LeaseNotActive(ConflictError):
+    """The lease has no gatekeeper that could answer."""
+
+
+class DaemonAlreadyRunning(ConflictError):
+    """Another daemon holds the lock of this runtime folder."""
+
+
+class NotPermitted(TesseraError):
+    """The lease, or the process named as its holder, belongs to another user."""
+
+    http_status = 403
+
+
+class UnreachableError(TesseraError):
+    """No daemon that could answer."""
+
+    exit_code = 5
+    http_status = 503
+
+
+class DaemonUnreachable(UnreachableError):
+    """Nobody answers on the daemon's socket, or what answers is no daemon."""
+
+
+class DaemonStartFailed(UnreachableError):
+    """A daemon was started and ended, or did not get ready in time."""
+
+
+class DaemonVersionMismatch(UnreachableError):
+    """The daemon that answers is of another version of Tessera."""
+
+
+class HostError(TesseraError):
+    """Something on this host is missing or broken."""
+
+
+class NativeProgramMissing(HostError):
+    """A native program or library of Tessera is not installed."""
+
+
+class ProgramNotExecutable(HostError):
+    """The workload's program is there but the kernel refuses to run it."""
+
+
+class RuntimeFolderUnusable(HostError):
+    """The runtime or state folder cannot be written, or is not private to this user."""
+
+
+class DiskFull(HostError):
+    """No space for the daemon's own files."""
+
+
+class ProbeFailed(HostError):
+    """tessera-probe did not list the devices."""
+
+
+class ProbeTimedOut(ProbeFailed):
+    """tessera-probe hangs, most likely inside a driver."""
+
+
+class ProbeCrashed(ProbeFailed):
+    """tessera-probe was killed by a signal, most likely inside a driver."""
+
+
+class GatekeeperFailed(HostError):
+    """The gatekeeper of a lease did not get ready."""
+
+
+class QuotaPageUnreadable(HostError):
+    """The quota page is missing, cut short, or of another version."""
+
+
+class StoreError(HostError):
+    """The database refused an operation."""
+
+
+class StoreUnreachable(StoreError):
+    """The database cannot be opened."""
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer Tessera."""
+
+
+def all_errors(base: type[TesseraError] = TesseraError) -> Iterator[type[TesseraError]]:
+    """Yields `base` and every class below it, parents first."""
+    yield base
+    for child in base.__subclasses__():
+        yield from all_errors(child)
+
+
+def from_wire(body: object) -> TesseraError | None:
+    """The error inside a decoded response body, or None if the body holds none."""
+    if not isinstance(body, dict) or not isinstance(body.get("error"), dict):
+        return None
+    fields: dict[object, object] = body["error"]
+    message, hint = str(fields.get("message", "")), str(fields.get("hint", ""))
+    for cls in all_errors():
+        if cls.__name__ == fields.get("name"):
+            return cls(message, hint)
+    unknown = TesseraError(message, hint)
+    code = fields.get("exit_code")
+    if isinstance(code, int):
+        unknown.exit_code = code
+    return unknown

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lease: a granted slice, pinned to its physical GPUs, and the states it may pass through.
+
+    pending --> active --> suspending --> suspended --> resuming --> active
+       |          |            |              |            |
+       +----------+------------+--------------+------------+--> released | failed
+    failed --> released
+
+`released` is final. A failed lease holds no GPU memory any more, but stays listed with its reason until
+its holder is gone or somebody stops it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tessera.model.errors import InvalidName, InvalidRequest, InvalidTransition, UsageError
+from tessera.model.units import parse_fraction, parse_memory
+
+MAX_GPUS = 8  # kMaxGpus of native/lease/quota.h
+MAX_MEMORY = (1 << 63) - 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+class LeaseState(StrEnum):
+    PENDING = "pending"
+    ACTIVE = "active"
+    SUSPENDING = "suspending"
+    SUSPENDED = "suspended"
+    RESUMING = "resuming"
+    RELEASED = "released"
+    FAILED = "failed"
+
+
+_ENDS = frozenset({LeaseState.RELEASED, LeaseState.FAILED})
+
+TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
+    LeaseState.PENDING: frozenset({LeaseState.ACTIVE}) | _ENDS,
+    LeaseState.ACTIVE: frozenset({LeaseState.SUSPENDING}) | _ENDS,
+    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED}) | _ENDS,
+    LeaseState.SUSPENDED: frozenset({LeaseState.RESUMING}) | _ENDS,
+    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE}) | _ENDS,
+    LeaseState.FAILED: frozenset({LeaseState.RELEASED}),
+    LeaseState.RELEASED: frozenset(),
+}
+
+HOLDS_MEMORY = frozenset(
+    {LeaseState.PENDING, LeaseState.ACTIVE, LeaseState.SUSPENDING, LeaseState.RESUMING}
+)
+
+
+class Mode(StrEnum):
+    """How the GPU reaches the workload."""
+
+    SHARED = "shared"
+
+
+class Transport(StrEnum):
+    """How the workload's messages reach its worker."""
+
+    SHM = "shm"
+    UNIX = "unix"
+    TCP = "tcp"
+
+
+class GpuShare(BaseModel):
+    """One GPU of a lease and the memory it may use there, in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    gpu: str
+    memory: int
+
+
+class ProcessId(BaseModel):
+    """A process that cannot be mistaken for a later one with the same number.
+
+    `started` is in clock ticks since boot, as the kernel reports it; `boot` is the boot's random id.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started: int
+    boot: str
+
+
+class LeaseRequest(BaseModel):
+    """The body of POST /v1/leases. Neither fraction nor memory: the whole GPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = None
+    gpus: int = Field(default=1, ge=1, le=MAX_GPUS)
+    fraction: str | None = Field(default=None, max_length=32, examples=["1/4"])
+    memory: int | None = Field(
+        default=None, ge=1, le=MAX_MEMORY, description="bytes per GPU, or text such as 512MiB"
+    )
+    transport: Transport = Transport.SHM
+    holder_pid: int | None = Field(default=None, ge=1, le=(1 << 22))
+    command: tuple[str, ...] = Field(default=(), max_length=4096)
+
+    @field_validator("name")
+    @classmethod
+    def _checked_name(cls, value: str | None) -> str | None:
+        return None if value is None else check_name(value)
+
+    @field_validator("fraction")
+    @classmethod
+    def _checked_fraction(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_fraction(value)
+        return value
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _memory_as_text(cls, value: object) -> object:
+        return parse_memory(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_size(self) -> LeaseRequest:
+        if self.fraction is not None and self.memory is not None:
+            raise UsageError(
+                "A lease is sized by a fraction or by memory, not by both.",
+                "Leave out --fraction or --memory.",
+            )
+        return self
+
+    @classmethod
+    def checked(cls, fields: Mapping[str, object]) -> LeaseRequest:
+        """A request from its fields. Raises UsageError (and its kinds) instead of pydantic's error."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise invalid_request(error.errors()[0]) from error
+
+
+class Lease(BaseModel):
+    """A lease as the REST API shows it. Times are UTC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    state: LeaseState
+    mode: Mode = Mode.SHARED
+    transport: Transport
+    gpus: tuple[GpuShare, ...]
+    endpoint: str | None = None
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="variables to set in the workload"
+    )
+    environment_unset: tuple[str, ...] = Field(
+        default=(), description="variables to remove from the workload"
+    )
+    command: tuple[str, ...] = ()
+    holder: ProcessId | None = None
+    gatekeeper: ProcessId | None = None
+    owner_uid: int
+    reason: str | None = Field(default=None, description="why the lease failed or ended early")
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def memory(self) -> int:
+        """Bytes over all GPUs of the lease."""
+        return sum(share.memory for share in self.gpus)
+
+    @property
+    def holds_memory(self) -> bool:
+        return self.state in HOLDS_MEMORY
+
+    def advanced(self, to: LeaseState, now: datetime, reason: str | None = None) -> Lease:
+        """This lease in state `to`. Raises InvalidTransition where the state machine has no step."""
+        if to not in TRANSITIONS[self.state]:
+            raise InvalidTransition(
+                f"Lease {self.name} is {self.state} and cannot become {to}.",
+                f"See its state with: tessera show {self.name}",
+            )
+        return self.model_copy(
+            update={"state": to, "updated_at": now, "reason": reason or self.reason}
+        )
+
+
+def invalid_request(first: Mapping[str, Any]) -> InvalidRequest:
+    """The named error for the first of pydantic's findings."""
+    where = ".".join(str(part) for part in first["loc"] if part != "body") or "the request"
+    return InvalidRequest(f"{where}: {first['msg']}.", "The API is described at /openapi.json.")
+
+
+def check_name(name: str) -> str:
+    """`name` if a lease may have it. Raises InvalidName."""
+    if not _NAME.fullmatch(name):
+        raise InvalidName(
+            f"'{name[:64]}' is no name for a lease.",
+            "Use 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit.",
+        )
+    return name

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables, and the steps from one version of them to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Connection, DateTime, Index, Integer, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from tessera.model.lease import Lease
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """SQLite forgets the time zone; everything stored here is UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    """All tables of Tessera."""
+
+
+class SchemaRow(Base):
+    """One row: the version that the tables have."""
+
+    __tablename__ = "tessera_schema"
+
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+
+
+class LeaseRow(Base):
+    """One lease. `node` names the daemon that owns it, so that hosts can share a database."""
+
+    __tablename__ = "leases"
+    __table_args__ = (Index("leases_by_node_and_state", "node", "state", "updated_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    node: Mapped[str] = mapped_column(String(512))
+    name: Mapped[str] = mapped_column(String(64), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    mode: Mapped[str] = mapped_column(String(16))
+    transport: Mapped[str] = mapped_column(String(16))
+    gpus: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    endpoint: Mapped[str | None] = mapped_column(String(512))
+    environment: Mapped[dict[str, str]] = mapped_column(JSON)
+    environment_unset: Mapped[list[str]] = mapped_column(JSON)
+    command: Mapped[list[str]] = mapped_column(JSON)
+    holder: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    gatekeeper: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    owner_uid: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(String(4096))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    @classmethod
+    def of(cls, node: str, lease: Lease) -> LeaseRow:
+        fields = lease.model_dump(mode="json")
+        fields |= {"created_at": lease.created_at, "updated_at": lease.updated_at, "node": node}
+        return cls(**fields)
+
+    def lease(self) -> Lease:
+        return Lease.model_validate({name: getattr(self, name) for name in Lease.model_fields})
+
+
+def _create_tables(connection: Connection) -> None:
+    Base.metadata.create_all(connection)
+
+
+# Step N takes the tables from version N to version N + 1.
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables,)
+
+SCHEMA_VERSION = len(MIGRATIONS)

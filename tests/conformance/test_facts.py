@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lease's device is the physical device, but for its memory and what a lease does not carry."""
+
+from __future__ import annotations
+
+import json
+
+from helpers.host import Host
+from helpers.programs import native, run_bare, run_leased
+
+PROGRAM = "tessera-conformance"
+
+LEASE_MEMORY = {"CL_DEVICE_GLOBAL_MEM_SIZE", "CL_DEVICE_MAX_MEM_ALLOC_SIZE"}
+# A handle of this process, another in every process.
+HANDLES = {"CL_DEVICE_PLATFORM"}
+# What a lease does not carry is not announced (docs/entry-points.md lists the refused entry points).
+LESS = {
+    "CL_DEVICE_EXTENSIONS",
+    "CL_DEVICE_EXTENSIONS_WITH_VERSION",
+    "CL_DEVICE_EXECUTION_CAPABILITIES",
+    "CL_DEVICE_HOST_UNIFIED_MEMORY",
+    "CL_DEVICE_PARTITION_MAX_SUB_DEVICES",
+    "CL_DEVICE_PARTITION_PROPERTIES",
+}
+
+
+# The embedded device gives half of this value's bytes; a lease gives all of them.
+HALF = "CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES"
+
+
+def text(value: str) -> str:
+    return bytes.fromhex(value).rstrip(b"\0").decode()
+
+
+def number(value: str) -> int:
+    return int.from_bytes(bytes.fromhex(value), "little")
+
+
+def test_the_facts_of_the_device(leased_host: Host) -> None:
+    bare = json.loads(run_bare(native(PROGRAM), "--facts").stdout)
+    done = run_leased(leased_host, native(PROGRAM), "--facts")
+    assert done.stdout, done.stderr
+    leased = json.loads(done.stdout)
+    differ = {name for name in bare if bare[name] != leased[name]}
+    assert differ - LESS - {HALF} <= LEASE_MEMORY | HANDLES
+    assert number(leased[HALF]) == number(bare[HALF])
+
+    quarter = number(bare["CL_DEVICE_GLOBAL_MEM_SIZE"]) // 4
+    assert number(leased["CL_DEVICE_GLOBAL_MEM_SIZE"]) == quarter
+    largest = min(number(bare["CL_DEVICE_MAX_MEM_ALLOC_SIZE"]), quarter)
+    assert number(leased["CL_DEVICE_MAX_MEM_ALLOC_SIZE"]) == largest
+
+
+def test_nothing_is_announced_that_the_device_lacks(leased_host: Host) -> None:
+    bare = json.loads(run_bare(native(PROGRAM), "--facts").stdout)
+    leased = json.loads(run_leased(leased_host, native(PROGRAM), "--facts").stdout)
+    extensions = set(text(leased["CL_DEVICE_EXTENSIONS"]).split())
+    assert extensions <= set(text(bare["CL_DEVICE_EXTENSIONS"]).split())
+    abilities = number(leased["CL_DEVICE_EXECUTION_CAPABILITIES"])
+    assert abilities & ~number(bare["CL_DEVICE_EXECUTION_CAPABILITIES"]) == 0

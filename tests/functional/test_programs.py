@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that know nothing of Tessera: the same results as on the bare device."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.host import Host
+from helpers.leases import real_host
+from helpers.programs import run_bare, run_leased
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+HASHCAT_CRACKED = 0
+CLPEAK_QUICK = ("--kernel-latency", "--transfer-bandwidth")
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with real_host() as host:
+        yield host
+
+
+def needed(name: str) -> str:
+    path = shutil.which(name)
+    assert path, f"{name} is not installed: run `make setup`."
+    return path
+
+
+def fact(raw: str, name: str) -> list[str]:
+    """Values of one parameter in the output of `clinfo --raw`, one for each device or platform."""
+    lines = re.findall(rf"^(?:\S*\s+)?{name}\s+(.*)$", raw, re.MULTILINE)
+    return [line.strip() for line in lines]
+
+
+def test_clinfo_shows_one_platform_with_one_device_of_a_quarter(host: Host) -> None:
+    bare = run_bare(needed("clinfo"), "--raw").stdout
+    script = "clinfo --raw; echo lease $TESSERA_LEASE"
+    leased = run_leased(host, "sh", "-c", script)
+    assert leased.returncode == 0, leased.stderr
+    assert fact(leased.stdout, "#PLATFORMS") == ["1"]
+    assert fact(leased.stdout, "CL_PLATFORM_NAME")[0] == "Tessera"
+    assert fact(leased.stdout, "#DEVICES") == ["1"]
+    whole = int(fact(bare, "CL_DEVICE_GLOBAL_MEM_SIZE")[0])
+    assert fact(leased.stdout, "CL_DEVICE_GLOBAL_MEM_SIZE") == [str(whole // 4)]
+    for same in ("CL_DEVICE_NAME", "CL_DEVICE_MAX_COMPUTE_UNITS", "CL_DRIVER_VERSION"):
+        assert fact(leased.stdout, same) == fact(bare, same)
+
+
+def test_the_memory_that_clinfo_shows_is_that_of_the_lease(host: Host) -> None:
+    with host.start("run", "-f", "1/4", "-n", "seen", "--", "sleep", "60") as sleeper:
+        try:
+            lease = wait_for_lease(host, "seen")
+            script = "clinfo --raw | sed -n 's/.*CL_DEVICE_GLOBAL_MEM_SIZE *//p'"
+            shown = run_leased(host, "sh", "-c", script).stdout
+            assert int(shown) == lease["gpus"][0]["memory"]
+        finally:
+            sleeper.kill()
+
+
+def wait_for_lease(host: Host, name: str) -> dict[str, list[dict[str, int]]]:
+    for _ in range(200):
+        found = host.run("show", name, "-o", "json", code=None)
+        if found.returncode == 0:
+            lease: dict[str, list[dict[str, int]]] = host.json("show", name)
+            return lease
+    raise AssertionError(host.log)
+
+
+def test_clpeak_runs_to_its_end(host: Host) -> None:
+    done = run_leased(host, needed("clpeak"), *CLPEAK_QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Platform: Tessera" in done.stdout
+    names = re.compile(r"^\s+([A-Za-z][\w ()-]*?)\s*:\s[\d.]+", re.MULTILINE)
+    bare = run_bare("clpeak", *CLPEAK_QUICK).stdout
+    assert names.findall(done.stdout) == names.findall(bare)
+
+
+@pytest.mark.slow
+def test_all_of_clpeak_runs_to_its_end(host: Host) -> None:
+    done = run_leased(host, needed("clpeak"), limit=1800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Kernel launch latency" in done.stdout
+
+
+def hashcat(run: Run, folder: Path, digest: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir()
+    options = ["-D", "1", "-m", "0", "--force", "--quiet", "-a", "3"]
+    own = ("--session", folder.name, "--potfile-path", str(folder / "potfile"))
+    home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
+    command = (needed("hashcat"), *options, *own, digest, "?l?l?l?l")
+    return run(*command, environment=home, cwd=folder)
+
+
+def test_hashcat_cracks_what_it_cracks_on_the_bare_device(host: Host, tmp_path: Path) -> None:
+    digest = hashlib.md5(b"tile", usedforsecurity=False).hexdigest()
+    bare = hashcat(run_bare, tmp_path / "bare", digest)
+    leased = hashcat(lambda *a, **k: run_leased(host, *a, **k), tmp_path / "leased", digest)
+    assert f"{digest}:tile" in leased.stdout, leased.stdout + leased.stderr
+    assert (leased.returncode, leased.stdout) == (bare.returncode, bare.stdout)
+    assert leased.returncode == HASHCAT_CRACKED

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-ins for the native programs, for tests of the daemon's own logic.
+
+The fake gatekeeper keeps the real one's promises towards the daemon (arguments, ready line, socket, quota
+page, SIGTERM) and serves nobody. How it misbehaves is chosen by a file `mode` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tessera import native
+from tessera.leases import quota
+from tessera.model.gpu import DeviceType, Gpu
+
+MEMORY = 4_000_000_001
+
+EMPTY_PAGE = bytes(quota.QuotaPage(magic=quota.MAGIC, version=quota.VERSION, gpu_count=1))
+
+GATEKEEPER = """#!{python} -S
+import json, os, signal, socket, sys, time
+mode = open(os.path.join(os.path.dirname(__file__), "mode")).read().strip()
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+print("mode", mode, flush=True)
+if mode == "fail":
+    sys.exit("no such device")
+if mode == "silent":
+    time.sleep(60)
+def end(*_):
+    os.unlink(arguments["--listen"])
+    os.unlink(arguments["--quota"])
+    os._exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else end)
+os.umask(0o177)
+with open(arguments["--quota"], "wb") as quota:
+    quota.write({page!r})
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(arguments["--listen"])
+listener.listen()
+ready = int(arguments["--ready-fd"])
+answer = b"no json" if mode == "garbage" else json.dumps({{"tcp_port": 4242}}).encode()
+os.write(ready, answer + b"\\n")
+os.close(ready)
+while True:
+    signal.pause()
+"""
+
+PROBE = """#!{python} -S
+import os, sys, time
+mode = open(os.path.join(os.path.dirname(__file__), "probe-mode")).read().strip()
+if mode == "crash":
+    os.abort()
+if mode == "hang":
+    time.sleep(60)
+if mode == "fail":
+    sys.exit("libOpenCL.so.1: cannot open shared object file")
+print("<html>" if mode == "garbage" else {report!r})
+"""
+
+
+def device(index: int = 0, **changes: object) -> dict[str, object]:
+    """One device as tessera-probe prints it."""
+    return {
+        "index": index,
+        "name": f"card {index}",
+        "vendor": "Maker",
+        "version": "OpenCL 3.0",
+        "driver_version": "1.0",
+        "type": "GPU",
+        "global_mem_size": MEMORY,
+        "max_mem_alloc_size": MEMORY // 4,
+        "max_compute_units": 2,
+        "pci_address": None,
+        "uuid": None,
+        "extensions": [],
+        **changes,
+    }
+
+
+def report(*platforms: list[dict[str, object]], names: tuple[str, ...] = ()) -> dict[str, object]:
+    """A report of platforms with these devices."""
+    return {
+        "platforms": [
+            {
+                "index": index,
+                "name": names[index] if index < len(names) else f"platform {index}",
+                "vendor": "Maker",
+                "version": "OpenCL 3.0",
+                "devices": devices,
+            }
+            for index, devices in enumerate(platforms)
+        ]
+    }
+
+
+def gpu(number: int = 0, memory: int = MEMORY) -> Gpu:
+    return Gpu(
+        id=f"gpu{number}",
+        name="card",
+        vendor="Maker",
+        type=DeviceType.GPU,
+        memory=memory,
+        max_allocation=memory,
+        compute_units=1,
+        opencl_version="OpenCL 3.0",
+        driver_version="1",
+        platform="platform",
+        platform_index=0,
+        device_index=number,
+    )
+
+
+def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
+    """Writes the fake programs into `folder`, for TESSERA_NATIVE_DIR."""
+    folder.mkdir(exist_ok=True)
+    text = json.dumps(report([device(index) for index in range(devices)]))
+    programs = {
+        native.GATEKEEPER: GATEKEEPER.format(python=sys.executable, page=page),
+        native.PROBE: PROBE.format(python=sys.executable, report=text),
+        native.WORKER: "",
+        native.CLIENT_LIBRARY: "",
+        "mode": "well",
+        "probe-mode": "well",
+    }
+    for name, content in programs.items():
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o755)
+    return folder

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store gives back what it was given, and refuses by name what it cannot serve."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tessera.model.errors import DiskFull, RuntimeFolderUnusable, StoreTooNew, StoreUnreachable
+from tessera.model.lease import GpuShare, Lease, LeaseState, ProcessId, Transport
+from tessera.store import Store, database
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+
+def a_lease(key: str = "0123", state: LeaseState = LeaseState.ACTIVE, age: int = 0) -> Lease:
+    return Lease(
+        id=key,
+        name=f"name-{key}",
+        state=state,
+        transport=Transport.TCP,
+        gpus=(GpuShare(gpu="gpu0", memory=1 << 62), GpuShare(gpu="gpu1", memory=1)),
+        endpoint="tcp:127.0.0.1:1",
+        environment={"TESSERA_ENDPOINT": "tcp:127.0.0.1:1"},
+        environment_unset=("TESSERA_TOKEN",),
+        command=("python", "ä b"),
+        holder=ProcessId(pid=1, started=2, boot="b"),
+        owner_uid=(1 << 32) - 2,
+        reason="because",
+        created_at=NOW,
+        updated_at=NOW - timedelta(seconds=age),
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/state/tessera.db"
+
+
+def test_a_lease_survives_in_every_field(url: str) -> None:
+    with_store(url).save(a_lease())
+    assert with_store(url).live() == [a_lease()]
+
+
+def with_store(url: str, node: str = "here") -> Store:
+    return Store(url, node)
+
+
+def test_a_changed_lease_replaces_itself(url: str) -> None:
+    store = with_store(url)
+    store.save(a_lease())
+    store.save(a_lease(state=LeaseState.RELEASED))
+    assert store.live() == []
+    assert [lease.state for lease in store.released()] == [LeaseState.RELEASED]
+    store.close()
+
+
+def test_nodes_do_not_see_each_other(url: str) -> None:
+    here, there = with_store(url), with_store(url, "there")
+    here.save(a_lease())
+    assert there.live() == []
+    assert there.find("0123") is None
+    assert here.find("name-0123") == a_lease()
+    here.close()
+    there.close()
+
+
+def test_a_name_finds_the_latest_lease_and_an_id_its_own(url: str) -> None:
+    store = with_store(url)
+    old = a_lease("0aaa", LeaseState.RELEASED, age=60).model_copy(update={"name": "job"})
+    new = a_lease("0bbb", LeaseState.RELEASED).model_copy(update={"name": "job"})
+    for lease in (new, old):
+        store.save(lease)
+    assert store.find("job") == new
+    assert store.find("0aaa") == old
+    store.close()
+
+
+def test_old_releases_are_forgotten(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "KEPT_RELEASED", 3)
+    store = with_store(url)
+    store.save(a_lease("live"))
+    for age in range(8):
+        store.save(a_lease(f"{age}", LeaseState.RELEASED, age))
+    store.prune()
+    assert [lease.id for lease in store.released()] == ["2", "1", "0"]
+    assert [lease.id for lease in store.live()] == ["live"]
+    store.close()
+
+
+def test_tables_of_a_newer_tessera_are_left_alone(url: str, tmp_path: Path) -> None:
+    with_store(url).close()
+    with sqlite3.connect(tmp_path / "state" / "tessera.db") as connection:
+        connection.execute("UPDATE tessera_schema SET version = 99")
+    connection.close()
+    with pytest.raises(StoreTooNew, match="version 99"):
+        with_store(url)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "tessera.db").write_bytes(b"something else" * 1000)
+    with pytest.raises(StoreUnreachable) as refusal:
+        with_store(f"sqlite:///{tmp_path}/tessera.db")
+    assert "TESSERA_DATABASE_URL" in refusal.value.hint
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle+x://host/db", "sqlite+missing:///x"])
+def test_urls_that_cannot_be_used(url: str) -> None:
+    with pytest.raises(StoreUnreachable):
+        with_store(url)
+
+
+def test_a_full_disk_has_its_own_name(url: str) -> None:
+    store = with_store(url)
+    store.save(a_lease("0000"))
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        connection.commit()
+    big = a_lease("0001").model_copy(update={"command": ("x" * 100_000,)})
+    with pytest.raises(DiskFull):
+        store.save(big)
+    store.close()
+
+
+def test_a_state_folder_that_others_may_write(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(RuntimeFolderUnusable, match="another user"):
+        with_store(f"sqlite:///{folder}/tessera.db")
