@@ -102,18 +102,6 @@ void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
   answers.build_done(done);
 }
 
-cl_int refused_options(BuildStep step) {
-  switch (step) {
-    case BuildStep::build:
-      return CL_INVALID_BUILD_OPTIONS;
-    case BuildStep::compile:
-      return CL_INVALID_COMPILER_OPTIONS;
-    case BuildStep::link:
-      return CL_INVALID_LINKER_OPTIONS;
-  }
-  return CL_INVALID_VALUE;
-}
-
 // Every one of `wanted` is a device of the program.
 bool has_all(const ProgramEntry& program, std::span<const std::uint32_t> wanted) {
   return std::ranges::all_of(wanted, [&](std::uint32_t number) {
@@ -160,24 +148,23 @@ cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint
 void Session::handle(const wire::BuildProgram& m, Incoming&) {
   const auto program = objects_.share<ProgramEntry>(m.program);
   const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
-  const auto options = options_for_driver(m.options, BuildStep::build);
+  const auto options = options_for_driver(m.options);
   cl_int status = may_build(*program, m.devices);
-  if (status == CL_SUCCESS && !options) status = refused_options(BuildStep::build);
+  if (status == CL_SUCCESS && !options) status = CL_INVALID_BUILD_OPTIONS;
   build(program, m.ticket, status, [&] {
-    return clBuildProgram(program->handle, count(devices), list(devices), options->c_str(), nullptr,
-                          nullptr);
+    return clBuildProgram(program->handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
   });
 }
 
 void Session::handle(const wire::CompileProgram& m, Incoming&) {
   const auto program = objects_.share<ProgramEntry>(m.program);
   const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
-  const auto options = options_for_driver(m.options, BuildStep::compile);
+  const auto options = options_for_driver(m.options);
   if (m.headers.size() != m.header_names.size()) {
     throw ProtocolError("headers without a name each");
   }
   cl_int status = may_build(*program, m.devices);
-  if (status == CL_SUCCESS && !options) status = refused_options(BuildStep::compile);
+  if (status == CL_SUCCESS && !options) status = CL_INVALID_COMPILER_OPTIONS;
   std::vector<std::shared_ptr<ProgramEntry>> held;
   std::vector<cl_program> headers;
   const std::vector<std::string> texts(m.header_names.begin(), m.header_names.end());
@@ -192,7 +179,8 @@ void Session::handle(const wire::CompileProgram& m, Incoming&) {
     }
   }
   build(program, m.ticket, status, [&] {
-    return clCompileProgram(program->handle, count(devices), list(devices), options->c_str(),
+    return clCompileProgram(program->handle, count(devices), list(devices),
+                            with_kernel_arg_info(*options).c_str(),
                             static_cast<cl_uint>(headers.size()),
                             headers.empty() ? nullptr : headers.data(),
                             names.empty() ? nullptr : names.data(), nullptr, nullptr);
@@ -202,11 +190,11 @@ void Session::handle(const wire::CompileProgram& m, Incoming&) {
 void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   const auto context = objects_.share<ContextEntry>(m.context);
   const std::vector<cl_device_id> devices = devices_of(*context, m.devices);
-  const auto options = options_for_driver(m.options, BuildStep::link);
+  const auto options = options_for_driver(m.options);
   std::vector<std::shared_ptr<ProgramEntry>> held;
   std::vector<cl_program> inputs;
   cl_int status = context->poison;
-  if (status == CL_SUCCESS && !options) status = refused_options(BuildStep::link);
+  if (status == CL_SUCCESS && !options) status = CL_INVALID_LINKER_OPTIONS;
   for (const Id id : m.inputs) {
     held.push_back(objects_.share<ProgramEntry>(id));
     inputs.push_back(held.back()->handle);
@@ -223,11 +211,19 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   output_.expect();
   const std::uint64_t ticket = m.ticket;
   build(program, ticket, status, [&] {
-    cl_int error = CL_SUCCESS;
-    program->handle =
-        clLinkProgram(context->handle, count(devices), list(devices), options->c_str(),
-                      static_cast<cl_uint>(inputs.size()), inputs.data(), nullptr, nullptr, &error);
-    return error;
+    const auto link = [&](const std::string& words) {
+      cl_int error = CL_SUCCESS;
+      program->handle =
+          clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),
+                        static_cast<cl_uint>(inputs.size()), inputs.data(), nullptr, nullptr,
+                        &error);
+      return error;
+    };
+    // The option is the compiler's: some linkers keep what it tells only where they are asked too,
+    // others refuse it.
+    const cl_int error = link(with_kernel_arg_info(*options));
+    if (error != CL_INVALID_LINKER_OPTIONS || program->handle != nullptr) return error;
+    return link(*options);
   });
   if (program->handle == nullptr && program->poison == CL_SUCCESS) {
     program->poison = CL_INVALID_PROGRAM;

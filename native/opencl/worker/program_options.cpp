@@ -129,20 +129,20 @@ class Filter {
 
 }  // namespace
 
-std::optional<std::string> options_for_driver(std::string_view options, BuildStep step) {
-  options = options.substr(0, options.find('\0'));
-  auto words = split(options);
+std::optional<std::string> options_for_driver(std::string_view options) {
+  auto words = split(options.substr(0, options.find('\0')));
   if (!words) return std::nullopt;
-  const bool asked =
-      std::ranges::any_of(*words, [](const Word& word) { return word.plain == kArgInfo; });
   Filter filter(std::move(*words));
   if (!filter.run()) return std::nullopt;
-  std::string result = filter.result();
-  if (step != BuildStep::link && !asked) {
-    if (!result.empty()) result += ' ';
-    result += kArgInfo;
-  }
-  return result;
+  return filter.result();
+}
+
+std::string with_kernel_arg_info(std::string options) {
+  const auto words = split(options);
+  const auto asks = [](const Word& word) { return word.plain == kArgInfo; };
+  if (words && std::ranges::any_of(*words, asks)) return options;
+  if (!options.empty()) options += ' ';
+  return options.append(kArgInfo);
 }
 
 }  // namespace tessera::worker

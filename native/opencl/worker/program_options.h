@@ -22,10 +22,11 @@
 
 namespace tessera::worker {
 
-enum class BuildStep { build, compile, link };
+// The options for the driver, or nothing if one of them is refused.
+std::optional<std::string> options_for_driver(std::string_view options);
 
-// The options for the driver, or nothing if one of them is refused. For build and compile the
-// driver is also told to keep the facts about kernel arguments.
-std::optional<std::string> options_for_driver(std::string_view options, BuildStep step);
+// The same, and the driver keeps the facts about kernel arguments: without them it cannot be told
+// which arguments are handles.
+std::string with_kernel_arg_info(std::string options);
 
 }  // namespace tessera::worker
