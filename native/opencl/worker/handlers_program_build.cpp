@@ -152,7 +152,8 @@ void Session::handle(const wire::BuildProgram& m, Incoming&) {
   cl_int status = may_build(*program, m.devices);
   if (status == CL_SUCCESS && !options) status = CL_INVALID_BUILD_OPTIONS;
   build(program, m.ticket, status, [&] {
-    return clBuildProgram(program->handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
+    return clBuildProgram(program->handle, count(devices), list(devices),
+                          with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
   });
 }
 
@@ -179,11 +180,10 @@ void Session::handle(const wire::CompileProgram& m, Incoming&) {
     }
   }
   build(program, m.ticket, status, [&] {
-    return clCompileProgram(program->handle, count(devices), list(devices),
-                            with_kernel_arg_info(*options).c_str(),
-                            static_cast<cl_uint>(headers.size()),
-                            headers.empty() ? nullptr : headers.data(),
-                            names.empty() ? nullptr : names.data(), nullptr, nullptr);
+    return clCompileProgram(
+        program->handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(),
+        static_cast<cl_uint>(headers.size()), headers.empty() ? nullptr : headers.data(),
+        names.empty() ? nullptr : names.data(), nullptr, nullptr);
   });
 }
 
@@ -213,10 +213,9 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   build(program, ticket, status, [&] {
     const auto link = [&](const std::string& words) {
       cl_int error = CL_SUCCESS;
-      program->handle =
-          clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),
-                        static_cast<cl_uint>(inputs.size()), inputs.data(), nullptr, nullptr,
-                        &error);
+      program->handle = clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),
+                                      static_cast<cl_uint>(inputs.size()), inputs.data(), nullptr,
+                                      nullptr, &error);
       return error;
     };
     // The option is the compiler's: some linkers keep what it tells only where they are asked too,
