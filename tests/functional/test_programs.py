@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,6 +73,28 @@ def wait_for_lease(host: Host, name: str) -> dict[str, list[dict[str, int]]]:
             lease: dict[str, list[dict[str, int]]] = host.json("show", name)
             return lease
     raise AssertionError(host.log)
+
+
+def test_headers_are_found_in_folders_that_the_program_names_its_own_way(
+    host: Host, tmp_path: Path
+) -> None:
+    (tmp_path / "headers").mkdir()
+    (tmp_path / "headers" / "seven.h").write_text("#define SEVEN 7\n")
+    script = (
+        "import pyopencl as cl, pyopencl.array as a\n"
+        "context = cl.create_some_context(interactive=False)\n"
+        "queue = cl.CommandQueue(context)\n"
+        "source = '#include \"seven.h\"\\nkernel void k(global int *p) { *p = SEVEN; }'\n"
+        "program = cl.Program(context, source).build(['-I', FOLDER])\n"
+        "out = a.zeros(queue, 1, 'int32')\n"
+        "program.k(queue, (1,), None, out.data)\n"
+        "print(out.get()[0])\n"
+    )
+    for folder in (".", str(tmp_path / "headers")):
+        words = (sys.executable, "-c", script.replace("FOLDER", repr(folder)))
+        cwd = tmp_path / "headers"
+        assert run_leased(host, *words, cwd=cwd).stdout == "7\n", folder
+        assert run_bare(*words, cwd=cwd).stdout == "7\n", folder
 
 
 def test_clpeak_runs_to_its_end(host: Host) -> None:

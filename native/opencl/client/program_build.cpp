@@ -6,6 +6,7 @@
 #include "generated/client_entries.h"
 #include "generated/messages_program.h"
 #include "opencl/client/build.h"
+#include "opencl/client/include_options.h"
 #include "opencl/client/program.h"
 #include "opencl/client/program_options.h"
 #include "opencl/client/session.h"
@@ -124,10 +125,11 @@ cl_int CL_API_CALL clBuildProgram(cl_program program, cl_uint num_devices,
     build->uniform = uniform_after(object, build->options);
     run_build(build, [&](Session& session) {
       const std::vector<std::uint32_t> devices = device_indexes(build->devices);
+      const std::string options = with_absolute_includes(build->options, current_folder());
       wire::BuildProgram message;
       message.program = object.id();
       message.devices = devices;
-      message.options = build->options;
+      message.options = options;
       message.ticket = build->ticket;
       session.post(message);
     });
@@ -152,10 +154,11 @@ cl_int CL_API_CALL clCompileProgram(cl_program program, cl_uint num_devices,
     build->uniform = uniform_after(object, build->options);
     run_build(build, [&](Session& session) {
       const std::vector<std::uint32_t> devices = device_indexes(build->devices);
+      const std::string options = with_absolute_includes(build->options, current_folder());
       wire::CompileProgram message;
       message.program = object.id();
       message.devices = devices;
-      message.options = build->options;
+      message.options = options;
       message.headers = headers.programs;
       message.header_names = headers.names;
       message.ticket = build->ticket;
