@@ -14,6 +14,7 @@ import pytest
 
 from helpers.host import Host
 from helpers.leases import inside, lease_of, real_host, stats
+from helpers.postgresql import postgresql
 from helpers.processes import descriptors, eventually, is_running
 from helpers.wire import Wire, addresses
 from tessera import native
@@ -73,6 +74,19 @@ def test_a_daemon_killed_in_the_middle_is_followed_by_one_that_releases(host: Ho
     assert is_running(gatekeeper)
     assert host.json("show", "mid")["state"] == "released"
     assert not is_running(gatekeeper)
+
+
+def test_leases_are_adopted_from_postgresql() -> None:
+    with postgresql() as server, real_host() as host:
+        host.environment["TESSERA_DATABASE_URL"] = server.url()
+        words = ["run", "-f", "1/4", "--name", "kept", "--", "cat"]
+        with host.start(*words, stdin=subprocess.PIPE) as job:
+            eventually(lambda: "kept" in [lease.name for lease in host.leases()], "it is granted")
+            host.kill_daemon()
+            assert host.json("show", "kept")["state"] == "active"
+            assert job.communicate("through\n", timeout=60)[0] == "through\n"
+        assert host.json("show", "kept")["state"] == "released"
+        assert not (host.state / "tessera.db").exists()
 
 
 def held(pid: int) -> dict[str, int]:

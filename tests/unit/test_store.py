@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
-from tessera.model.errors import DiskFull, RuntimeFolderUnusable, StoreTooNew, StoreUnreachable
+from helpers.postgresql import Server, postgresql
+from tessera.model.errors import (
+    DiskFull,
+    RuntimeFolderUnusable,
+    StoreError,
+    StoreTooNew,
+    StoreUnreachable,
+)
 from tessera.model.lease import GpuShare, Lease, LeaseState, ProcessId, Transport
 from tessera.store import Store, database
 
@@ -35,14 +43,34 @@ def a_lease(key: str = "0123", state: LeaseState = LeaseState.ACTIVE, age: int =
     )
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with postgresql() as server:
+        yield server
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/state/tessera.db"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        sqlite: str = request.getfixturevalue("sqlite_url")
+        return sqlite
+    server: Server = request.getfixturevalue("server")
+    return server.new_database()
+
+
 def test_a_lease_survives_in_every_field(url: str) -> None:
-    with_store(url).save(a_lease())
-    assert with_store(url).live() == [a_lease()]
+    for _ in range(2):
+        store = with_store(url)
+        store.save(a_lease())
+        store.close()
+    store = with_store(url)
+    assert store.live() == [a_lease()]
+    store.close()
 
 
 def with_store(url: str, node: str = "here") -> Store:
@@ -91,11 +119,12 @@ def test_old_releases_are_forgotten(url: str, monkeypatch: pytest.MonkeyPatch) -
     store.close()
 
 
-def test_tables_of_a_newer_tessera_are_left_alone(url: str, tmp_path: Path) -> None:
+def test_tables_of_a_newer_tessera_are_left_alone(url: str) -> None:
     with_store(url).close()
-    with sqlite3.connect(tmp_path / "state" / "tessera.db") as connection:
-        connection.execute("UPDATE tessera_schema SET version = 99")
-    connection.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE tessera_schema SET version = 99"))
+    engine.dispose()
     with pytest.raises(StoreTooNew, match="version 99"):
         with_store(url)
 
@@ -113,8 +142,8 @@ def test_urls_that_cannot_be_used(url: str) -> None:
         with_store(url)
 
 
-def test_a_full_disk_has_its_own_name(url: str) -> None:
-    store = with_store(url)
+def test_a_full_disk_has_its_own_name(sqlite_url: str) -> None:
+    store = with_store(sqlite_url)
     store.save(a_lease("0000"))
     with store._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
@@ -131,3 +160,18 @@ def test_a_state_folder_that_others_may_write(tmp_path: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(RuntimeFolderUnusable, match="another user"):
         with_store(f"sqlite:///{folder}/tessera.db")
+
+
+def test_a_database_server_that_goes_and_comes_back() -> None:
+    with postgresql() as server:
+        store = with_store(server.new_database())
+        store.save(a_lease())
+        server.stop()
+        with pytest.raises(StoreError) as refusal:
+            store.live()
+        assert "TESSERA_DATABASE_URL" in refusal.value.hint
+        with pytest.raises(StoreUnreachable):
+            with_store(server.url())
+        server.start()
+        assert store.live() == [a_lease()]
+        store.close()

@@ -52,8 +52,12 @@ class Store:
         self._node = node
         self._engine = _open(url)
         self._released = 0
-        with _named_errors(opening=True), self._engine.begin() as connection:
-            _migrate(connection)
+        try:
+            with _named_errors(opening=True), self._engine.begin() as connection:
+                _migrate(connection)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._engine.dispose()
