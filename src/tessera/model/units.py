@@ -50,7 +50,7 @@ def parse_fraction(text: str) -> Fraction:
         raise InvalidFraction(f"'{text[:40]}' is not a fraction.", _FRACTION_HINT)
     if not 0 < value <= 1:
         raise InvalidFraction(
-            f"A fraction of a GPU lies above 0 and at most at 1; '{text[:40]}' does not.",
+            f"A fraction of a GPU is more than 0 and at most 1; '{text[:40]}' does not.",
             _FRACTION_HINT,
         )
     return value
