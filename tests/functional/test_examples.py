@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from helpers.programs import native
 from tessera.bench.demo import keep_caches, try_allocating
 from tessera.bench.examples import find_example
 from tessera.bench.sides import LEASED, private_daemon, side_command
@@ -82,6 +83,28 @@ def test_a_lease_computes_what_the_bare_device_computes(
     leased = run(name, side, environment)
     assert len(leased[-1]["sha256"]) == 64
     assert leased == bare_results[name]
+
+
+def waits(steps: int, environment: Mapping[str, str], folder: Path) -> tuple[int, int]:
+    """(round trips, waits for a read) of the language model, from its start to its end."""
+    counts = {
+        "OPENCL_LAYERS": native("libtessera-count-layer.so"),
+        "TESSERA_LAYER_FILE": str(folder / "reads"),
+        "TESSERA_STATS_FILE": str(folder / "stats"),
+    }
+    run("language_model", "shm", {**environment, **counts}, "--steps", str(steps))
+    stats = json.loads((folder / "stats").read_text())
+    return stats["round_trips"], int((folder / "reads").read_text())
+
+
+def test_a_training_step_costs_no_more_round_trips_than_it_has_blocking_reads(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    few = waits(8, environment, tmp_path)
+    many = waits(24, environment, tmp_path)
+    round_trips, reads = (after - before for before, after in zip(few, many, strict=True))
+    assert reads >= 16 // 4  # it reports every 4th step
+    assert round_trips <= reads
 
 
 def test_the_seed_decides_and_nothing_else(

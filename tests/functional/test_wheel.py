@@ -28,7 +28,13 @@ def run(*command: str | Path, environment: dict[str, str] | None = None) -> str:
 
 @pytest.mark.slow
 def test_an_installed_wheel_runs_a_program_on_a_piece(short_folder: Path) -> None:
-    options = ["-q", "--no-deps", "--no-build-isolation", "--wheel-dir", short_folder]
+    options: list[str | Path] = [
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        short_folder,
+    ]
     run(sys.executable, "-m", "pip", "wheel", *options, ROOT)
     (wheel,) = short_folder.glob("*.whl")
     run(sys.executable, "-m", "venv", short_folder / "venv")
@@ -39,7 +45,7 @@ def test_an_installed_wheel_runs_a_program_on_a_piece(short_folder: Path) -> Non
     # The test's own environment would lead back to the source tree.
     environment |= device_environment() | {"TESSERA_NATIVE_DIR": "", "PYTHONPATH": ""}
     tessera = programs / "tessera"
-    words = [tessera, "run", "--fraction", "1/4", "--", "clinfo", "--raw"]
+    words: list[str | Path] = [tessera, "run", "--fraction", "1/4", "--", "clinfo", "--raw"]
     try:
         assert "CL_PLATFORM_NAME                                Tessera" in run(
             *words, environment=environment

@@ -22,6 +22,7 @@ from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
 from tessera.bench.result import MACHINE, Report
 from tessera.bench.sides import clean_up_when_terminated, parse_sides
+from tessera.bench.start import StartPlan, run_start
 from tessera.bench.tables import print_report
 from tessera.model.errors import InvalidRequest
 
@@ -95,6 +96,23 @@ def overhead(
     _deliver(report, output, plot, out)
 
 
+@app.command()
+def start(
+    pairs: Pairs = 9,
+    on: On = "bare,shm",
+    cores: Cores = None,
+    output: Form = Output.table,
+    plot: Plot = None,
+    out: Out = None,
+) -> None:
+    """What `tessera run` adds to the start and end of a program."""
+    plan = StartPlan(sides=parse_sides(on), pairs=pairs)
+    _prepare(cores, plot)
+    with Shown(plan.sides, pairs) as shown:
+        report = run_start(plan, shown.say, shown.played)
+    _deliver(report, output, plot, out)
+
+
 @app.command("all")
 def everything(
     output_dir: Annotated[Path, typer.Option(help="Folder for the results and plots.")],
@@ -109,6 +127,10 @@ def everything(
     with Shown((MACHINE, *sides), pairs) as shown:
         report = run_calls(CallsPlan(sides=sides, pairs=pairs), shown.say, shown.played)
     _file(report, output_dir, "calls")
+    print_report(console, report)
+    with Shown(sides, pairs) as shown:
+        report = run_start(StartPlan(sides=sides, pairs=pairs), shown.say, shown.played)
+    _file(report, output_dir, "start")
     print_report(console, report)
     for workload in WORKLOADS:
         with Shown(sides, pairs) as shown:

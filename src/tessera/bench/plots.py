@@ -73,9 +73,8 @@ def write_plot(report: Report, path: Path) -> None:
     check_target(path)
     plot = _pyplot()
     with plot.rc_context({"font.size": 10, "svg.hashsalt": "tessera", "axes.axisbelow": True}):
-        figure = (
-            _draw_calls(plot, report) if report.experiment == "calls" else _draw_steps(plot, report)
-        )
+        draw = {"calls": _draw_calls, "start": _draw_starts}.get(report.experiment, _draw_steps)
+        figure = draw(plot, report)
         figure.text(0.01, 0.005, _caption(report), fontsize=7, color="#555555")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130)
@@ -205,6 +204,36 @@ def _bandwidths(named: dict[str, Series], way: str, side: str) -> tuple[list[flo
     return [sizes[place] for place in order], [rates[place] for place in order]
 
 
+def _draw_starts(plot: Any, report: Report) -> Figure:
+    series = report.series[0]
+    figure: Figure
+    figure, axes = plot.subplots(figsize=(6.4, 3.6), layout=_layout(0.06))
+    figure.suptitle(f"Start to end of `{report.parameters['program']}`", fontsize=12)
+    sides = list(series.samples)
+    times = [[each / 1e6 for piece in series.samples[side] for each in piece] for side in sides]
+    boxes = axes.boxplot(times, orientation="horizontal", showfliers=False, patch_artist=True)
+    for side, box in zip(sides, boxes["boxes"], strict=True):
+        box.set(facecolor=COLOURS[side], alpha=0.5)
+    axes.set_yticks(range(1, len(sides) + 1), sides)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("ms; box: quartiles, line: median")
+    axes.grid(axis="x", color="#dddddd")
+    for target in report.targets:
+        limit = series.summaries[BARE].median / 1e6 + target.target
+        axes.axvline(limit, color="#009e73", linewidth=1)
+        axes.annotate(
+            "target",
+            (limit, 0.5),
+            textcoords="offset points",
+            xytext=(-3, -10),
+            ha="right",
+            color="#009e73",
+            fontsize=8,
+        )
+    return figure
+
+
 def _draw_steps(plot: Any, report: Report) -> Figure:
     series = report.series[0]
     figure: Figure
@@ -225,6 +254,7 @@ def _draw_rates(axes: Axes, series: Series) -> None:
         rates = [1e9 / sum(piece) * len(piece) for piece in slices]
         pairs = range(1, len(rates) + 1)
         axes.plot(pairs, rates, color=COLOURS[side], marker=MARKERS[side], label=side)
+    axes.margins(y=0.1)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("pair")
     axes.set_ylabel("steps/s")
@@ -297,7 +327,7 @@ def _draw_losses(axes: Axes, report: Report) -> None:
     axes.margins(y=0.15)
     axes.axhline(0.0, color="#222222", linewidth=0.8)
     axes.set_xticks(range(len(report.losses)), [loss.side for loss in report.losses])
-    axes.set_xlim(-0.6, len(report.losses) - 0.4)
+    axes.set_xlim(-0.4, len(report.losses) + 0.2)  # room for the legend
     axes.set_ylabel("% of the bare time (below 0: gained)")
     axes.set_title("Where the time goes; line: sum", loc="left")
     axes.legend(fontsize=8)

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An OpenCL layer (OPENCL_LAYERS) that counts how often a program waits for a read or a map, and
+// writes the number into the file that TESSERA_LAYER_FILE names when the program ends. A wait is a
+// call that blocks, or the clFinish or clWaitForEvents that comes after calls that do not.
+#include <CL/cl_layer.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+
+namespace {
+
+const cl_icd_dispatch* below = nullptr;
+cl_icd_dispatch table;
+std::atomic<unsigned long long> waits{0};
+std::atomic<bool> reads_under_way{false};
+
+void waited() {
+  waits.fetch_add(1, std::memory_order_relaxed);
+}
+
+void waited_for_reads() {
+  if (reads_under_way.exchange(false, std::memory_order_relaxed)) waited();
+}
+
+// One for each function. All reads and maps have the argument that says whether they block as their
+// third.
+template <auto kEntry>
+struct Counting;
+
+template <class Result, class... Rest,
+          Result (CL_API_CALL* cl_icd_dispatch::*kEntry)(cl_command_queue, cl_mem, cl_bool,
+                                                         Rest...)>
+struct Counting<kEntry> {
+  static Result CL_API_CALL call(cl_command_queue queue, cl_mem memory, cl_bool blocks,
+                                 Rest... rest) {
+    if (blocks != CL_FALSE) {
+      waited();
+    } else {
+      reads_under_way.store(true, std::memory_order_relaxed);
+    }
+    return (below->*kEntry)(queue, memory, blocks, rest...);
+  }
+};
+
+template <auto kEntry>
+void count() {
+  table.*kEntry = Counting<kEntry>::call;
+}
+
+cl_int CL_API_CALL finish(cl_command_queue queue) {
+  waited_for_reads();
+  return below->clFinish(queue);
+}
+
+cl_int CL_API_CALL wait_for_events(cl_uint count, const cl_event* events) {
+  waited_for_reads();
+  return below->clWaitForEvents(count, events);
+}
+
+void write_count() {
+  const char* path = std::getenv("TESSERA_LAYER_FILE");
+  std::FILE* file = path == nullptr ? nullptr : std::fopen(path, "we");
+  if (file == nullptr) return;
+  std::fprintf(file, "%llu\n", waits.load(std::memory_order_relaxed));
+  std::fclose(file);
+}
+
+}  // namespace
+
+extern "C" {
+
+__attribute__((visibility("default"))) cl_int clGetLayerInfo(cl_layer_info what, size_t room,
+                                                             void* to, size_t* size) {
+  if (what != CL_LAYER_API_VERSION) return CL_INVALID_VALUE;
+  if (to != nullptr && room < sizeof(cl_layer_api_version)) return CL_INVALID_VALUE;
+  if (to != nullptr) *static_cast<cl_layer_api_version*>(to) = CL_LAYER_API_VERSION_100;
+  if (size != nullptr) *size = sizeof(cl_layer_api_version);
+  return CL_SUCCESS;
+}
+
+__attribute__((visibility("default"))) cl_int clInitLayer(cl_uint entries,
+                                                          const cl_icd_dispatch* target,
+                                                          cl_uint* entries_ret,
+                                                          const cl_icd_dispatch** layer) {
+  constexpr cl_uint kEntries = sizeof table / sizeof(void*);
+  if (entries < kEntries) return CL_INVALID_VALUE;
+  below = target;
+  table = *target;
+  count<&cl_icd_dispatch::clEnqueueReadBuffer>();
+  count<&cl_icd_dispatch::clEnqueueReadBufferRect>();
+  count<&cl_icd_dispatch::clEnqueueReadImage>();
+  count<&cl_icd_dispatch::clEnqueueMapBuffer>();
+  count<&cl_icd_dispatch::clEnqueueMapImage>();
+  table.clFinish = finish;
+  table.clWaitForEvents = wait_for_events;
+  std::atexit(write_count);
+  *entries_ret = kEntries;
+  *layer = &table;
+  return CL_SUCCESS;
+}
+
+}  // extern "C"
