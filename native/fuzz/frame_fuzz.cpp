@@ -39,6 +39,8 @@ void drain(StreamDecoder& decoder, BlockPool& blocks, std::atomic<std::uint64_t>
   }
 }
 
+constexpr std::size_t kForeign = 4096;  // bytes
+
 void fuzz_decoder(Input input) {
   if (input.empty()) return;
   const std::size_t piece = 1 + std::to_integer<std::size_t>(input[0]) * 3;
@@ -46,6 +48,11 @@ void fuzz_decoder(Input input) {
   BlockPool blocks;
   std::atomic<std::uint64_t> held{0};
   StreamDecoder decoder(blocks, held);
+  // Every payload claims it, also while an earlier one is still held.
+  std::vector<std::byte> foreign(kForeign);
+  decoder.set_place([&](std::uint64_t tag, std::size_t size) {
+    return tag % 2 == 1 && size <= foreign.size() ? foreign.data() : nullptr;
+  });
   while (!input.empty()) {
     drain(decoder, blocks, held);
     std::array<iovec, 3> places;

@@ -22,12 +22,24 @@ Block* BlockPool::take(std::size_t size) {
       free_[order] = block->next;
       kept_ -= std::size_t{1} << order;
       block->size = size;
+      block->place = block->own();
+      block->tag = 0;
       return block;
     }
   }
   void* memory = std::aligned_alloc(Block::kHeader, Block::kHeader + (std::size_t{1} << order));
   if (memory == nullptr) throw std::bad_alloc();
-  return new (memory) Block{nullptr, size, order};
+  auto* block = new (memory) Block{nullptr, size, order, nullptr, 0};
+  block->place = block->own();
+  return block;
+}
+
+Block* BlockPool::take_for(std::byte* place, std::size_t size, std::uint64_t tag) {
+  Block* block = take(1);
+  block->size = size;
+  block->place = place;
+  block->tag = tag;
+  return block;
 }
 
 void BlockPool::give(Block* block) noexcept {

@@ -16,7 +16,11 @@ struct Block {
   Block* next;
   std::size_t size;   // bytes asked for
   std::size_t order;  // the block has room for 2^order bytes
-  std::byte* data() { return reinterpret_cast<std::byte*>(this) + kHeader; }
+  std::byte* place;   // the payload: behind the header, or memory of somebody else
+  std::uint64_t tag;  // by which that memory was found, else 0
+  std::byte* data() { return place; }
+  std::byte* own() { return reinterpret_cast<std::byte*>(this) + kHeader; }
+  bool is_foreign() { return place != own(); }
   std::uint64_t token() const { return reinterpret_cast<std::uintptr_t>(this); }
   static Block* of(std::uint64_t token) { return reinterpret_cast<Block*>(token); }
   static constexpr std::size_t kHeader = 64;
@@ -31,6 +35,8 @@ class BlockPool {
 
   // `size` is 1..kMaxBulk bytes. Throws std::bad_alloc.
   Block* take(std::size_t size);
+  // A block that stands for `size` bytes at `place`.
+  Block* take_for(std::byte* place, std::size_t size, std::uint64_t tag = 0);
   void give(Block* block) noexcept;
   // Without the lock, which another thread may have held when the process forked.
   static void give_after_fork(Block* block) noexcept;

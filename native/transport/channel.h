@@ -65,6 +65,10 @@ class Bulk {
   std::size_t size() const { return size_; }
   explicit operator bool() const { return data_ != nullptr; }
   std::uint64_t token() const { return token_; }
+  // By this the receiver may know where the bytes belong (on_place); it is not asked for 0. On the
+  // receiving side 0 unless they lie there.
+  std::uint64_t tag() const { return tag_; }
+  void set_tag(std::uint64_t tag) { tag_ = tag; }
 
   void reset() noexcept {
     if (release_ != nullptr) release_(owner_, token_);
@@ -75,6 +79,7 @@ class Bulk {
     data_ = nullptr;
     size_ = 0;
     release_ = nullptr;
+    tag_ = 0;
   }
   void swap(Bulk& other) noexcept {
     std::swap(data_, other.data_);
@@ -82,6 +87,7 @@ class Bulk {
     std::swap(release_, other.release_);
     std::swap(owner_, other.owner_);
     std::swap(token_, other.token_);
+    std::swap(tag_, other.tag_);
   }
 
  private:
@@ -90,6 +96,7 @@ class Bulk {
   Release release_ = nullptr;
   void* owner_ = nullptr;
   std::uint64_t token_ = 0;
+  std::uint64_t tag_ = 0;
 };
 
 struct Incoming {
@@ -122,6 +129,9 @@ class Channel {
   // Memory for a payload of `bytes` (1..kMaxBulk). Blocks while the window is full. Throws
   // ChannelClosed.
   virtual Bulk reserve(std::size_t bytes) = 0;
+  // Like reserve(), but the payload is `bytes` where they are; they must stay until send() returns.
+  // Empty where the carrier cannot send from foreign memory: then reserve and copy.
+  virtual Bulk lend(std::span<const std::byte> /*bytes*/) { return {}; }
   // Sends one message and returns its sequence number (1, 2, ... for each direction). Any thread;
   // messages of one thread stay in order. The peer is woken if it sleeps; a stream may hold small
   // messages back for at most its buffer until flush(). Blocks while the window is full. Throws
@@ -143,9 +153,17 @@ class Channel {
   // The handler may receive but must not send or reserve; several senders may run it at once.
   virtual void on_stall(std::function<void()> handler) = 0;
 
+  // Where the bytes of a payload that the peer tagged belong, or nullptr to have them in memory of
+  // the channel; asked once for each payload, before its first byte. The bytes may be written there
+  // until a message with this bulk and tag is received, or close() returns. The handler may not use
+  // the channel.
+  using Place = std::function<std::byte*(std::uint64_t tag, std::size_t bytes)>;
+  virtual void on_place(Place /*place*/) {}
+
   // Readable or hung up when the peer's process is gone (never read from it).
   virtual int liveness_fd() const = 0;
-  // Ends the session for both sides; any thread; receive() and send() then throw.
+  // Ends the session for both sides; any thread; receive() and send() then throw. No byte is
+  // written to a place of on_place() any more when it returns.
   virtual void close() noexcept = 0;
   // After fork(), in the child: forget everything without telling the peer or touching shared
   // state.

@@ -40,6 +40,31 @@ void tune(int socket, TransportKind kind) {
   set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
+// Memory of the program may be guarded by a handler of SIGSEGV, which a system call does not run
+// but answers with EFAULT: touched from here, it is opened, or the program ends as without Tessera.
+constexpr std::size_t kPage = 4096;  // bytes; larger pages are touched more than once
+
+template <typename Byte, typename Access>
+bool touch_pages(std::span<Byte> bytes, Access access) {
+  for (std::size_t at = 0; at < bytes.size(); at += kPage) access(bytes[at]);
+  if (!bytes.empty()) access(bytes.back());
+  return !bytes.empty();
+}
+
+// False where there is nothing to touch.
+bool touch(std::span<const std::byte> bytes) {
+  return touch_pages(bytes, [](const volatile std::byte& byte) {
+    [[maybe_unused]] const std::byte seen = byte;
+  });
+}
+
+bool touch_to_write(std::span<std::byte> bytes) {
+  return touch_pages(bytes, [](volatile std::byte& byte) {
+    const std::byte same = byte;
+    byte = same;
+  });
+}
+
 }  // namespace
 
 StreamChannel::StreamChannel(TransportKind kind, UniqueFd socket)
@@ -97,14 +122,25 @@ void StreamChannel::drop_received(void* owner, std::uint64_t token) noexcept {
   self->pump();
 }
 
-Bulk StreamChannel::reserve(std::size_t bytes) {
+void StreamChannel::take_window(std::size_t bytes) {
   if (bytes < 1 || bytes > kMaxBulk) throw std::length_error("bulk of a wrong length");
   check_may_send();
-  {
-    Lock lock(out_mutex_);
-    wait_for_room(lock, [&] { return reserved_ + in_flight_ + bytes <= kBulkWindow; });
-    reserved_ += bytes;
-  }
+  Lock lock(out_mutex_);
+  wait_for_room(lock, [&] { return reserved_ + in_flight_ + bytes <= kBulkWindow; });
+  reserved_ += bytes;
+}
+
+Bulk StreamChannel::lend(std::span<const std::byte> bytes) {
+  // A small payload is copied into the frame and may leave after send() has returned.
+  if (bytes.size() <= kInlineBulk) return {};
+  take_window(bytes.size());
+  auto* place = const_cast<std::byte*>(bytes.data());
+  Block* block = blocks_.take_for(place, bytes.size());
+  return Bulk(place, bytes.size(), drop_unsent, this, block->token());
+}
+
+Bulk StreamChannel::reserve(std::size_t bytes) {
+  take_window(bytes);
   Block* block = blocks_.take(bytes);
   return Bulk(block->data(), bytes, drop_unsent, this, block->token());
 }
@@ -126,7 +162,7 @@ std::uint64_t StreamChannel::send(std::uint16_t opcode, std::span<const std::byt
       header.bulk_in = BulkIn::apart;
       const Lock turn(bulk_turn_);
       lock.lock();
-      send_fragments(lock, header, fields, payload);
+      send_fragments(lock, header, fields, bulk);
     } else {
       header.bulk_in = bulk ? BulkIn::frame : BulkIn::nothing;
       lock.lock();
@@ -154,20 +190,21 @@ std::uint64_t StreamChannel::queue_message(FrameHeader header, std::span<const s
 }
 
 void StreamChannel::send_fragments(Lock& lock, FrameHeader& header,
-                                   std::span<const std::byte> fields,
-                                   std::span<const std::byte> bulk) {
+                                   std::span<const std::byte> fields, const Bulk& bulk) {
+  const std::span<const std::byte> payload{bulk.data(), bulk.size()};
   FrameHeader fragment;
   fragment.kind = FrameKind::fragment;
   fragment.bulk_size = header.bulk_size;
   try {
-    for (std::size_t at = 0; at < bulk.size(); at += kFragment) {
-      const auto piece = bulk.subspan(at, std::min(kFragment, bulk.size() - at));
+    for (std::size_t at = 0; at < payload.size(); at += kFragment) {
+      const auto piece = payload.subspan(at, std::min(kFragment, payload.size() - at));
       fragment.bulk_at = at;
+      fragment.sequence = at == 0 ? bulk.tag() : 0;
       fragment.fields_size = static_cast<std::uint32_t>(piece.size());
       wait_for_room(lock, [&] { return output_.has_room(); });
       output_.add_fragment(fragment, piece);
       // Behind the last fragment at once, so that both leave in one write.
-      if (at + piece.size() == bulk.size()) header.sequence = queue_message(header, fields, {});
+      if (at + piece.size() == payload.size()) header.sequence = queue_message(header, fields, {});
       pump();
       wait_for_room(lock, [&] { return !output_.has_fragment(); });
     }
@@ -209,7 +246,7 @@ void StreamChannel::pump() noexcept {
     message.msg_iovlen = output_.vectors(from);
     const ssize_t wrote = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (wrote < 0) {
-      if (errno == EINTR) continue;
+      if (errno == EINTR || (errno == EFAULT && touch(output_.fragment()))) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) peer_gone_ = true;
       return;
     }
@@ -261,6 +298,11 @@ void StreamChannel::on_stall(std::function<void()> handler) {
   stall_handler_ = std::move(handler);
 }
 
+void StreamChannel::on_place(Place place) {
+  const Lock lock(in_mutex_);
+  decoder_.set_place(std::move(place));
+}
+
 // --- receiving ----------------------------------------------------------------------------------
 
 // False when there is nothing to read, now or (ended_) ever.
@@ -277,6 +319,7 @@ bool StreamChannel::read_socket() {
       return true;
     }
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EFAULT && touch_to_write(decoder_.foreign())) continue;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
     ended_ = true;
     peer_gone_ = true;
@@ -298,6 +341,7 @@ void StreamChannel::deliver(Incoming& into, const FrameHeader& header,
   into.fields = {reinterpret_cast<const std::byte*>(fields_.get()), fields.size()};
   if (bulk != nullptr) {
     into.bulk = Bulk(bulk->data(), bulk->size, drop_received, this, bulk->token());
+    into.bulk.set_tag(bulk->tag);
   }
   counters_.received(sizeof header + header.fields_size + header.bulk_size);
 }
@@ -408,13 +452,19 @@ void StreamChannel::check_may_send() const {
 }
 
 void StreamChannel::close() noexcept {
-  if (abandoned_ || closed_.exchange(true)) return;
-  {
-    const Lock lock(out_mutex_);
-    pump();
+  if (abandoned_) return;
+  if (!closed_.exchange(true)) {
+    {
+      const Lock lock(out_mutex_);
+      pump();
+    }
+    ::shutdown(socket_.get(), SHUT_RDWR);
+    signal_receiver();
   }
-  ::shutdown(socket_.get(), SHUT_RDWR);
-  signal_receiver();
+  // Who calls second relies on it, too, and may be faster than the first.
+  const Lock lock(in_mutex_);
+  decoder_.forget_places();
+  ended_ = true;
 }
 
 void StreamChannel::abandon_after_fork() noexcept {

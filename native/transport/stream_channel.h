@@ -40,11 +40,13 @@ class StreamChannel final : public Channel {
 
   TransportKind kind() const override { return kind_; }
   Bulk reserve(std::size_t bytes) override;
+  Bulk lend(std::span<const std::byte> bytes) override;
   std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk) override;
   void flush() override;
   Received receive(Incoming& into, Wait wait) override;
   void interrupt() override;
   void on_stall(std::function<void()> handler) override;
+  void on_place(Place place) override;
   int liveness_fd() const override { return hangup_watch_.get(); }
   void close() noexcept override;
   void abandon_after_fork() noexcept override;
@@ -61,13 +63,15 @@ class StreamChannel final : public Channel {
   static void drop_unsent(void* owner, std::uint64_t token) noexcept;
   static void drop_received(void* owner, std::uint64_t token) noexcept;
 
+  void take_window(std::size_t bytes);
+
   // Under out_mutex_.
   void pump() noexcept;
   void pump_if_due() noexcept;
   std::uint64_t queue_message(FrameHeader header, std::span<const std::byte> fields,
                               std::span<const std::byte> bulk);
   void send_fragments(Lock& lock, FrameHeader& header, std::span<const std::byte> fields,
-                      std::span<const std::byte> bulk);
+                      const Bulk& bulk);
   template <typename HasRoom>
   void wait_for_room(Lock& lock, HasRoom has_room);
 

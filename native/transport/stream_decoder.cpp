@@ -13,12 +13,11 @@ void check_stream_frame(const FrameHeader& header) {
     require(header.bulk_at == 0, "an offset in a stream's message");
     return;
   }
-  require(header.opcode == 0 && header.reserved == 0 && header.sequence == 0 &&
-              header.bulk_in == BulkIn::nothing,
+  require(header.opcode == 0 && header.reserved == 0 && header.bulk_in == BulkIn::nothing,
           "a frame carries what its kind does not have");
   if (header.kind == FrameKind::credit) {
-    require(header.fields_size == 0 && header.bulk_size == 0 && header.bulk_at >= 1 &&
-                header.bulk_at <= kBulkWindow,
+    require(header.sequence == 0 && header.fields_size == 0 && header.bulk_size == 0 &&
+                header.bulk_at >= 1 && header.bulk_at <= kBulkWindow,
             "a credit that was never owed");
     return;
   }
@@ -102,7 +101,7 @@ StreamDecoder::Item StreamDecoder::message(const FrameHeader& header, Message& o
   out.fields = {at, header.fields_size};
   out.bulk = nullptr;
   if (header.bulk_in == BulkIn::frame) {
-    out.bulk = take_bulk(header.bulk_size);
+    out.bulk = take_bulk(header.bulk_size, 0);
     std::memcpy(out.bulk->data(), at + padded(header.fields_size), header.bulk_size);
   } else if (header.bulk_in == BulkIn::apart) {
     require(open_ != nullptr && open_->size == header.bulk_size && open_filled_ == open_->size,
@@ -114,9 +113,10 @@ StreamDecoder::Item StreamDecoder::message(const FrameHeader& header, Message& o
 }
 
 void StreamDecoder::begin_fragment(const FrameHeader& header) {
+  require(header.sequence == 0 || header.bulk_at == 0, "a tag where none may be");
   if (header.bulk_at == 0) {
     require(open_ == nullptr, "two bulks at a time");
-    open_ = take_bulk(header.bulk_size);
+    open_ = take_bulk(header.bulk_size, header.sequence);
     open_filled_ = 0;
   }
   require(open_ != nullptr && open_->size == header.bulk_size && open_filled_ == header.bulk_at,
@@ -125,10 +125,23 @@ void StreamDecoder::begin_fragment(const FrameHeader& header) {
   padding_left_ = padded(header.fields_size) - header.fields_size;
 }
 
-Block* StreamDecoder::take_bulk(std::size_t bytes) {
+Block* StreamDecoder::take_bulk(std::size_t bytes, std::uint64_t tag) {
   const std::uint64_t held = held_.fetch_add(bytes) + bytes;
   require(held <= kBulkWindow, "more bulk than the window allows");
-  return blocks_.take(bytes);
+  std::byte* place = tag == 0 || !place_ ? nullptr : place_(tag, bytes);
+  return place == nullptr ? blocks_.take(bytes) : blocks_.take_for(place, bytes, tag);
+}
+
+std::span<std::byte> StreamDecoder::foreign() const {
+  if (open_ == nullptr || !open_->is_foreign()) return {};
+  return {open_->data() + open_filled_, fragment_left_};
+}
+
+void StreamDecoder::forget_places() noexcept {
+  place_ = nullptr;
+  if (open_ == nullptr || !open_->is_foreign()) return;
+  fragment_left_ = padding_left_ = 0;
+  blocks_.give(std::exchange(open_, nullptr));
 }
 
 }  // namespace tessera

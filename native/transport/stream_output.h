@@ -33,6 +33,7 @@ class StreamOutput {
   bool has_room() const { return tail().bytes.size() < kGathered; }
   bool empty() const { return gathered() == 0 && fragment_.empty(); }
   bool has_fragment() const { return !fragment_.empty(); }
+  std::span<const std::byte> fragment() const { return fragment_; }
   std::size_t gathered() const { return before_.left() + after_.left(); }
   // Bytes ever queued, and bytes ever written: flush() waits until the second reaches the first.
   std::uint64_t queued() const { return queued_; }

@@ -66,6 +66,15 @@ void Command::fold_wait_list() {
   wait_list_.replace(folded_);
 }
 
+Bulk Command::payload(const WriteBox& part) {
+  if (is_whole(part)) {
+    if (Bulk lent = session().lend({part.at, part.bytes()})) return lent;
+  }
+  Bulk bulk = session().reserve(part.bytes());
+  pack(bulk.data(), part);
+  return bulk;
+}
+
 void Command::give_event() {
   if (event_) *event_place_ = give_handle(std::move(event_));
 }

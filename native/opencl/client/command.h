@@ -99,7 +99,7 @@ class Command {
     give_event();
   }
 
-  // The same way out. The bytes are copied before it returns.
+  // The same way out. The bytes were copied or sent before it returns.
   template <class Message, class Prepare>
   void write(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
              Prepare&& prepare) {
@@ -109,8 +109,7 @@ class Command {
       const WriteBox part = part_of(from, piece, element_bytes);
       Message message;
       prepare(message, piece);
-      Bulk bulk = session().reserve(part.bytes());
-      pack(bulk.data(), part);
+      Bulk bulk = payload(part);
       Step step(*this, i, cutting.count());
       step.send(message, std::move(bulk));
     }
@@ -165,6 +164,7 @@ class Command {
     bool counted_ = false;
   };
 
+  Bulk payload(const WriteBox& part);
   void fold_wait_list();
   void give_event();
 

@@ -36,6 +36,8 @@ struct Session::PendingCall {
 Session::Session(std::unique_ptr<Channel> channel)
     : channel_(std::move(channel)), callbacks_(*this) {
   channel_->on_stall([this] { on_stall(); });
+  channel_->on_place(
+      [this](std::uint64_t tag, std::size_t size) { return place_of_read(tag, size); });
 }
 
 Session::~Session() {
@@ -65,6 +67,16 @@ Bulk Session::reserve(std::size_t size) {
   if (size == 0) return {};
   try {
     return channel_->reserve(size);
+  } catch (const ChannelClosed& closed) {
+    lose(closed.what());
+    throw SessionLost();
+  }
+}
+
+Bulk Session::lend(std::span<const std::byte> bytes) {
+  if (lost()) throw SessionLost();
+  try {
+    return channel_->lend(bytes);
   } catch (const ChannelClosed& closed) {
     lose(closed.what());
     throw SessionLost();
@@ -249,6 +261,10 @@ void Session::handle_incoming(Incoming& incoming) {
     Mark() { handling = true; }
     ~Mark() { handling = false; }
   } mark;
+  if (incoming.bulk.tag() != 0 &&
+      incoming.opcode != static_cast<std::uint16_t>(wire::Opcode::read_done)) {
+    throw ChannelClosed("the worker sent a read's bytes with another message");
+  }
   if (wire::dispatch_to_client(*this, incoming) != wire::Dispatched::handled) {
     throw ChannelClosed(std::string("the worker sent a malformed message: ") +
                         wire::opcode_name(incoming.opcode));
@@ -353,6 +369,12 @@ void Session::expect_read(std::uint64_t ticket, std::unique_ptr<Transfer> transf
   const std::lock_guard lock(reads_mutex_);
   if (lost()) throw SessionLost();
   reads_.emplace(ticket, std::move(transfer));
+}
+
+std::byte* Session::place_of_read(std::uint64_t ticket, std::size_t size) {
+  const std::lock_guard lock(reads_mutex_);
+  const auto at = reads_.find(ticket);
+  return at == reads_.end() ? nullptr : at->second->place(size);
 }
 
 // ---- the end

@@ -122,6 +122,8 @@ class Session {
   // kMaxBulk.
   Bulk bulk_of(const void* from, std::size_t size);
   Bulk reserve(std::size_t size);
+  // The bytes themselves as a payload, until send() returns; empty where they have to be copied.
+  Bulk lend(std::span<const std::byte> bytes);
 
   // Pumps until the condition holds, sleeping in between; any thread may make it true while
   // handling a message, and then it must be an atomic that says so. Flushes first. Throws
@@ -210,6 +212,7 @@ class Session {
   bool receive_one(Wait wait);
   void handle_incoming(Incoming& incoming);
   void on_stall();
+  std::byte* place_of_read(std::uint64_t ticket, std::size_t size);
   void send_parked();
   Object* find_object(wire::Id id, Kind kind);
   // The connection is over: every waiting thread and every event learns of it. Says why on stderr,

@@ -61,11 +61,16 @@ void Session::handle(const wire::EventState& message, Incoming&) {
 }
 
 void Session::handle(const wire::ReadDone& message, Incoming& incoming) {
+  if (incoming.bulk.tag() != 0 && incoming.bulk.tag() != message.ticket) {
+    throw ChannelClosed("the worker sent the bytes of another read");
+  }
   std::unique_ptr<Transfer> transfer;
   {
     const std::lock_guard lock(reads_mutex_);
     if (auto node = reads_.extract(message.ticket)) transfer = std::move(node.mapped());
   }
+  // The program may free its memory once the read has ended: first nothing may write there.
+  if (transfer != nullptr && transfer->is_under_way(incoming.bulk)) channel_->close();
   if (transfer == nullptr || !transfer->arrive(message.status, incoming.bulk)) {
     throw ChannelClosed("the worker sent bytes that nobody asked for");
   }

@@ -10,10 +10,8 @@ namespace {
 // Calls visit(host, packed, bytes) for each stretch that is contiguous on both sides.
 template <class Byte, class Visit>
 void each_stretch(const HostBox<Byte>& box, Visit&& visit) {
+  if (is_whole(box)) return visit(box.at, std::size_t{0}, box.bytes());
   const bool rows_join = box.rows <= 1 || box.row_pitch == box.row_bytes;
-  const bool slices_join =
-      rows_join && (box.slices <= 1 || box.slice_pitch == box.row_bytes * box.rows);
-  if (slices_join) return visit(box.at, std::size_t{0}, box.bytes());
   std::size_t packed = 0;
   for (std::size_t z = 0; z < box.slices; ++z) {
     Byte* slice = box.at + z * box.slice_pitch;
@@ -71,12 +69,18 @@ Piece Cutting::at(std::size_t index) const {
   return piece;
 }
 
+std::byte* Transfer::place(std::size_t size) {
+  if (placed_ || !is_whole(to_) || to_.bytes() != size) return nullptr;
+  placed_ = true;
+  return to_.at;
+}
+
 bool Transfer::arrive(cl_int status, const Bulk& bulk) {
   if (status >= 0 && bulk.size() != to_.bytes()) {
     end(CL_OUT_OF_RESOURCES);
     return false;
   }
-  if (status >= 0) unpack(to_, bulk.data());
+  if (status >= 0 && bulk.tag() == 0) unpack(to_, bulk.data());
   end(std::min(status, CL_SUCCESS));
   return true;
 }

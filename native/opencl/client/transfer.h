@@ -31,6 +31,13 @@ struct HostBox {
 using ReadBox = HostBox<std::byte>;
 using WriteBox = HostBox<const std::byte>;
 
+// One stretch of memory, without gaps?
+template <class Byte>
+bool is_whole(const HostBox<Byte>& box) {
+  const bool rows_join = box.rows <= 1 || box.row_pitch == box.row_bytes;
+  return rows_join && (box.slices <= 1 || box.slice_pitch == box.row_bytes * box.rows);
+}
+
 void unpack(const ReadBox& to, const std::byte* packed);
 void pack(std::byte* packed, const WriteBox& from);
 
@@ -80,6 +87,11 @@ struct ReadState {
 class Transfer {
  public:
   Transfer(std::shared_ptr<ReadState> read, const ReadBox& to) : read_(std::move(read)), to_(to) {}
+  // The program's memory itself, where `size` bytes may be received straight into it; else nullptr.
+  // Once.
+  std::byte* place(std::size_t size);
+  // The worker ends the read while its bytes are still being received.
+  bool is_under_way(const Bulk& bulk) const { return placed_ && bulk.tag() == 0; }
   // `bulk` is empty for a failed command. False if the worker broke the rules.
   bool arrive(cl_int status, const Bulk& bulk);
   // Ends the piece without bytes.
@@ -89,6 +101,7 @@ class Transfer {
   void end(cl_int status);
   std::shared_ptr<ReadState> read_;
   ReadBox to_;
+  bool placed_ = false;
 };
 
 }  // namespace tessera::client

@@ -28,6 +28,7 @@ void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool wai
   wire::ReadDone message;
   message.ticket = ticket;
   message.status = status;
+  bulk.set_tag(ticket);
   send(message, std::move(bulk));
   channel_.flush();
   if (waited) count_round_trip();

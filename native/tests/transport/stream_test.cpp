@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The stream's decoder against whole, split and forged input; what one write gathers.
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "check.h"
@@ -52,6 +57,11 @@ FrameHeader credit(std::uint64_t bytes) {
 FrameHeader with_bulk(FrameHeader header, std::uint32_t size) {
   header.bulk_in = BulkIn::apart;
   header.bulk_size = size;
+  return header;
+}
+
+FrameHeader tagged(FrameHeader header, std::uint64_t tag) {
+  header.sequence = tag;
   return header;
 }
 
@@ -150,6 +160,8 @@ void test_forged() {
   refuse({fragment(100, ~std::uint64_t{0}, 50)});
   refuse({credit(0)});
   refuse({credit(kBulkWindow + 1)});
+  refuse({fragment(100, 0, 50), tagged(fragment(100, 50, 50), 5)});
+  refuse({tagged(credit(1), 5)});
   FrameHeader with_opcode = credit(1);
   with_opcode.opcode = 1;
   refuse({with_opcode});
@@ -162,6 +174,44 @@ void test_window_is_enforced() {
   std::vector<std::byte> wire;
   append(wire, fragment(11, 0, 11), 11);
   CHECK_THROWS(reader.feed(wire, wire.size()), ChannelClosed);
+}
+
+// A payload whose tag is known is received where it belongs, any other in the channel's memory.
+void test_place() {
+  std::vector<std::byte> wire;
+  append(wire, tagged(fragment(3001, 0, 3000), 5), 3000);
+  append(wire, fragment(3001, 3000, 1), 1);
+  append(wire, with_bulk(message(1, 0), 3001), 0);
+  append(wire, tagged(fragment(9, 0, 9), 6), 9);
+  append(wire, with_bulk(message(2, 0), 9), 0);
+  for (const std::size_t piece : {1UL, 33UL, 3040UL, 1'000'000UL}) {
+    std::vector<std::byte> known(3001, std::byte{0xff});
+    Reader reader;
+    reader.decoder.set_place([&](std::uint64_t tag, std::size_t size) -> std::byte* {
+      return tag == 5 && size == known.size() ? known.data() : nullptr;
+    });
+    reader.feed(wire, piece);
+    CHECK(reader.bulk_sizes == (std::vector<std::size_t>{3001, 9}) && reader.held == 0);
+    for (std::size_t i = 0; i < 3000; ++i) CHECK(known[i] == static_cast<std::byte>(i * 11));
+    CHECK(known[3000] == std::byte{0});
+  }
+}
+
+void test_places_are_forgotten() {
+  std::vector<std::byte> wire;
+  append(wire, tagged(fragment(100, 0, 100), 5), 100);
+  wire.resize(wire.size() - 60);
+  std::vector<std::byte> known(100, std::byte{0xff});
+  Reader reader;
+  reader.decoder.set_place([&](std::uint64_t, std::size_t) { return known.data(); });
+  reader.feed(wire, wire.size());
+  CHECK(!reader.decoder.foreign().empty());
+  reader.decoder.forget_places();
+  CHECK(reader.decoder.foreign().empty());
+  wire.assign(100, std::byte{1});
+  CHECK_THROWS(reader.feed(wire, wire.size()), ChannelClosed);
+  CHECK(known[43] == static_cast<std::byte>(43 * 11) && known[44] == std::byte{0xff});
+  CHECK(known[99] == std::byte{0xff});
 }
 
 // A message that comes while a fragment is under way goes out before the next fragment.
@@ -192,6 +242,83 @@ struct Streams {
     right = std::make_unique<StreamChannel>(TransportKind::unix_stream, UniqueFd(ends[1]));
   }
 };
+
+// No copy on either side: sent from where it lies, received where it belongs.
+void test_lent_to_a_place() {
+  Streams pair;
+  std::vector<std::byte> from(kPiece + 5), to(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 13);
+  CHECK(!pair.left->lend(std::span(from).first(kInlineBulk)));
+  pair.right->on_place([&](std::uint64_t tag, std::size_t size) -> std::byte* {
+    return tag == 77 && size == to.size() ? to.data() : nullptr;
+  });
+  for (const std::uint64_t tag : {77, 78, 0}) {
+    std::fill(to.begin(), to.end(), std::byte{0});
+    std::thread sender([&] {
+      Bulk bulk = pair.left->lend(from);
+      CHECK(bulk.data() == from.data() && bulk.size() == from.size());
+      bulk.set_tag(tag);
+      pair.left->send(1, {}, std::move(bulk));
+    });
+    Incoming message;
+    CHECK(pair.right->receive(message, {10s, false}) == Received::message);
+    sender.join();
+    const bool placed = message.bulk.data() == to.data();
+    CHECK(placed == (tag == 77) && message.bulk.tag() == (placed ? tag : 0));
+    CHECK(std::memcmp(message.bulk.data(), from.data(), from.size()) == 0);
+  }
+}
+
+// Guarded memory, which a program opens in its handler of SIGSEGV, is no end of the session.
+class Guarded {
+ public:
+  explicit Guarded(std::size_t size) : size_(size) {
+    void* memory = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    data_ = static_cast<std::byte*>(memory);
+    guarded_ = this;
+    struct sigaction action {};
+    action.sa_sigaction = [](int, siginfo_t*, void*) { guarded_->open(); };
+    action.sa_flags = SA_SIGINFO;
+    CHECK(::sigaction(SIGSEGV, &action, &before_) == 0);
+  }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  ~Guarded() {
+    ::sigaction(SIGSEGV, &before_, nullptr);
+    ::munmap(data_, size_);
+  }
+  void open() const {
+    if (::mprotect(data_, size_, PROT_READ | PROT_WRITE) != 0) ::abort();
+  }
+  void shut() const { CHECK(::mprotect(data_, size_, PROT_NONE) == 0); }
+  std::span<std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  static inline Guarded* guarded_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::size_t size_;
+  struct sigaction before_ {};
+};
+
+void test_guarded_memory() {
+  constexpr std::size_t kSize = 64 * 1024;
+  const std::vector<std::byte> zeros(kSize);
+  Streams pair;
+  const Guarded memory(kSize);
+  pair.left->send(1, {}, pair.left->lend(memory.bytes()));
+  Incoming message;
+  CHECK(pair.right->receive(message, {10s, false}) == Received::message);
+  CHECK(std::memcmp(message.bulk.data(), zeros.data(), kSize) == 0);
+
+  memory.shut();
+  pair.right->on_place([&](std::uint64_t, std::size_t) { return memory.bytes().data(); });
+  Bulk bulk = pair.left->lend(zeros);
+  bulk.set_tag(1);
+  pair.left->send(1, {}, std::move(bulk));
+  CHECK(pair.right->receive(message, {10s, false}) == Received::message);
+  CHECK(message.bulk.data() == memory.bytes().data() && message.bulk.tag() == 1);
+}
 
 // Far fewer writes than messages. No exact count: a paused thread may find the line quiet again.
 void test_small_messages_are_gathered() {
@@ -231,6 +358,10 @@ int main() {
   test_split_anywhere();
   test_forged();
   test_window_is_enforced();
+  test_place();
+  test_places_are_forgotten();
+  test_lent_to_a_place();
+  test_guarded_memory();
   test_commands_pass_between_fragments();
   test_small_messages_are_gathered();
   test_credit_behind_messages();
