@@ -53,9 +53,8 @@ bool touch_pages(std::span<Byte> bytes, Access access) {
 
 // False where there is nothing to touch.
 bool touch(std::span<const std::byte> bytes) {
-  return touch_pages(bytes, [](const volatile std::byte& byte) {
-    [[maybe_unused]] const std::byte seen = byte;
-  });
+  return touch_pages(
+      bytes, [](const volatile std::byte& byte) { [[maybe_unused]] const std::byte seen = byte; });
 }
 
 bool touch_to_write(std::span<std::byte> bytes) {

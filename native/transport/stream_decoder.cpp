@@ -45,7 +45,9 @@ std::size_t StreamDecoder::vectors(std::array<iovec, 3>& places) {
   std::size_t count = 0;
   if (fragment_left_ != 0) places[count++] = {open_->data() + open_filled_, fragment_left_};
   if (padding_left_ != 0) places[count++] = {padding_.data(), padding_left_};
-  places[count++] = {buffer_.get() + end_, kBuffer - end_};
+  // The bytes of the next fragment that come along have to be copied, so few may.
+  const std::size_t room = count == 0 ? kBuffer - end_ : kBehindFragment;
+  places[count++] = {buffer_.get() + end_, room};
   return count;
 }
 

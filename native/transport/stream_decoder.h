@@ -58,6 +58,7 @@ class StreamDecoder {
  private:
   static constexpr std::size_t kBuffer = 128 * 1024;
   static_assert(kBuffer >= kMaxFrame);
+  static constexpr std::size_t kBehindFragment = 2048;  // bytes; most messages are shorter
 
   Item message(const FrameHeader& header, Message& message);
   void begin_fragment(const FrameHeader& header);
