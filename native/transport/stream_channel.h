@@ -14,6 +14,11 @@
 // it must read: what it finds ahead of the credit is stashed for the next receive(). Thus a worker
 // with a single thread can wait in reserve() without waiting for itself.
 //
+// Copies. The socket costs one on each side, and there are no others where it can be helped: a
+// payload is sent from the program's memory (lend) and received straight into it (on_place), or by
+// the worker into the memory that the driver reads. Foreign memory is touched by system calls only
+// while send() runs, or until the message is received or the channel closed.
+//
 // Writing. Nobody holds a lock while waiting for the socket. A small message goes out at once when
 // the line has been quiet for a moment, and is gathered otherwise; whoever next sends, flushes or
 // goes to sleep in receive() writes what was gathered.

@@ -56,8 +56,8 @@ FRAGMENTS = {
     "of a bulk past the limit": HEADER.pack(0, 2, 0, 8, 0, (16 << 20) + 1, 0, 0),
     "with a gap": HEADER.pack(0, 2, 0, 8, 0, 8192, 0, 4096),
     "behind the end": HEADER.pack(0, 2, 0, 4096, 0, 2048, 0, 0),
-    "numbered": HEADER.pack(0, 2, 0, 8, 5, 8192, 0, 0),
     "with an opcode": HEADER.pack(3, 2, 0, 8, 0, 8192, 0, 0),
+    "numbered credit": HEADER.pack(0, 3, 0, 0, 5, 0, 0, 8),
     "credit that is not due": HEADER.pack(0, 3, 0, 0, 0, 0, 0, 1 << 40),
     "credit that wraps around": HEADER.pack(0, 3, 0, 0, 0, 0, 0, (1 << 64) - 1),
 }
