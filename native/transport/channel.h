@@ -108,10 +108,12 @@ struct Incoming {
 
 // How a receiver waits. `spin` = may burn its core for a bounded, adaptive time before it sleeps; a
 // caller that knows the device to be busy says no, because the embedded device computes on these
-// cores.
+// cores. `nap` = a message that nobody waits for may lie for a moment, so that its sender does not
+// pay for waking the receiver: for who has given the device enough to do.
 struct Wait {
   std::chrono::nanoseconds timeout;
   bool spin;
+  bool nap = false;
 };
 
 enum class Received { message, timeout };
@@ -133,9 +135,9 @@ class Channel {
   // Empty where the carrier cannot send from foreign memory: then reserve and copy.
   virtual Bulk lend(std::span<const std::byte> /*bytes*/) { return {}; }
   // Sends one message and returns its sequence number (1, 2, ... for each direction). Any thread;
-  // messages of one thread stay in order. The peer is woken if it sleeps; a stream may hold small
-  // messages back for at most its buffer until flush(). Blocks while the window is full. Throws
-  // ChannelClosed.
+  // messages of one thread stay in order. The peer is woken if it sleeps, though not out of a nap;
+  // a stream may hold small messages back for at most its buffer until flush(). Blocks while the
+  // window is full. Throws ChannelClosed.
   virtual std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields,
                              Bulk bulk = {}) = 0;
   // Everything sent so far leaves now.

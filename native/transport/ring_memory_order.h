@@ -63,21 +63,30 @@ inline void clear_consumed(SharedWord& mark) {
   mark.store(0, std::memory_order_relaxed);
 }
 
+// What a sleep word says. A nap is short and ends by itself, so that only who waits for the sleeper
+// needs to end it.
+inline constexpr std::uint32_t kAwake = 0;
+inline constexpr std::uint32_t kAsleep = 1;
+inline constexpr std::uint32_t kNapping = 2;
+
 // Sleep: the peer must see this, or its progress is seen by the check that follows.
-inline void announce_sleep(SharedWord& word) {
-  word.store(1, std::memory_order_seq_cst);
+inline void announce_sleep(SharedWord& word, std::uint32_t how = kAsleep) {
+  word.store(how, std::memory_order_seq_cst);
 }
 // The peer may still pay for one needless wake; nothing else depends on it.
 inline void cancel_sleep(SharedWord& word) {
-  word.store(0, std::memory_order_relaxed);
+  word.store(kAwake, std::memory_order_relaxed);
 }
 // Sleep: looked at after progress was published.
 inline bool ring_needs_wakeup(const SharedWord& word) {
-  return word.load(std::memory_order_seq_cst) != 0;
+  return word.load(std::memory_order_seq_cst) != kAwake;
+}
+inline bool is_napping(const SharedWord& word) {
+  return word.load(std::memory_order_seq_cst) == kNapping;
 }
 // True for one caller only, who then owes the wake.
 inline bool take_wakeup(SharedWord& word) {
-  return word.exchange(0, std::memory_order_seq_cst) != 0;
+  return word.exchange(kAwake, std::memory_order_seq_cst) != kAwake;
 }
 
 // Hand-over: who sees the session closed must see every head published before it.

@@ -12,6 +12,7 @@ namespace tessera {
 namespace {
 
 constexpr std::int64_t kSlice = 100'000'000;       // longest sleep before the peer is looked at
+constexpr std::int64_t kNap = 100'000;             // about what two wakes cost
 constexpr std::int64_t kLookEvery = 20'000'000;    // for callers that never sleep
 constexpr std::uint64_t kArenaToken = 1ULL << 63;  // no pointer to a Block has this bit
 
@@ -155,9 +156,15 @@ std::uint64_t ShmChannel::send(std::uint16_t opcode, std::span<const std::byte> 
     sent = try_send(header, fields, in_frame);
   }
   counters_.sent(sizeof header + header.fields_size + header.bulk_size);
-  wake(tx_control_->ring.consumer_sleeps);
+  // Bulk keeps room of the arena for as long as it lies.
+  SharedWord& sleeps = tx_control_->ring.consumer_sleeps;
+  if (header.bulk_in == BulkIn::apart || !is_napping(sleeps)) wake(sleeps);
   look_after_peer();
   return header.sequence;
+}
+
+void ShmChannel::flush() {
+  wake(tx_control_->ring.consumer_sleeps);
 }
 
 // A program that only posts never waits, and so would fill the ring before it learnt that nobody
@@ -187,6 +194,7 @@ bool ShmChannel::has_send_room(std::size_t bytes) {
 template <typename HasRoom>
 void ShmChannel::wait_for_room(StallPause& pause, HasRoom has_room) {
   const bool handled = run_stall_handler();
+  flush();
   SharedWord& word = tx_control_->ring.producer_sleeps;
   announce_sleep(word);
   // The announcement is not taken back: it may by now be another sender's as well.
@@ -194,7 +202,7 @@ void ShmChannel::wait_for_room(StallPause& pause, HasRoom has_room) {
   check_may_send();
   if (peer_is_gone()) throw_peer_gone();
   counters_.slept();
-  futex_wait(word, 1, handled ? pause.next_ns() : kSlice);
+  futex_wait(word, kAsleep, handled ? pause.next_ns() : kSlice);
 }
 
 bool ShmChannel::run_stall_handler() {
@@ -268,8 +276,9 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
   const std::int64_t spin_ns = wait.spin ? deadline.left_ns(spin_.budget_ns()) : 0;
   if (spin_ns != 0) spin_for_record(spin_ns);
   SharedWord& word = rx_control_->ring.consumer_sleeps;
-  for (;;) {
-    announce_sleep(word);
+  for (bool nap = wait.nap;; nap = false) {
+    const std::uint32_t how = nap ? kNapping : kAsleep;
+    announce_sleep(word, how);
     const bool ready = consumer_.has_record();
     const bool interrupted = !ready && interrupted_.exchange(false);
     const std::int64_t left = deadline.left_ns(kSlice);
@@ -283,7 +292,7 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
     check_peer_left_more();
     if (consumer_.has_record()) continue;
     counters_.slept();
-    futex_wait(word, 1, left);
+    futex_wait(word, how, nap ? std::min(left, kNap) : left);
   }
 }
 

@@ -38,7 +38,7 @@ class ShmChannel final : public Channel {
   TransportKind kind() const override { return TransportKind::shm; }
   Bulk reserve(std::size_t bytes) override;
   std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk) override;
-  void flush() override {}
+  void flush() override;
   Received receive(Incoming& into, Wait wait) override;
   void interrupt() override;
   void on_stall(std::function<void()> handler) override;

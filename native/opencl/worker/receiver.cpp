@@ -70,7 +70,9 @@ void Receiver::loop() {
 void Receiver::receive_while_holding() {
   Incoming incoming;
   while (holds_token && !ended_.load()) {
-    if (channel_.receive(incoming, Wait{kLong, hooks_.may_spin()}) == Received::message) {
+    const bool device_idle = hooks_.may_spin();
+    const Wait wait{.timeout = kLong, .spin = device_idle, .nap = !device_idle};
+    if (channel_.receive(incoming, wait) == Received::message) {
       hooks_.handle(incoming);
       incoming.bulk.reset();
     }

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tessera.bench.calls import CallsPlan, run_calls
 from tessera.bench.examples import WORKLOADS
-from tessera.bench.overhead import OverheadPlan, run_overhead
+from tessera.bench.overhead import DEFAULT_PAIRS, OverheadPlan, run_overhead
 from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
 from tessera.bench.result import MACHINE, Report
@@ -71,7 +71,7 @@ def overhead(
     workload: Annotated[
         str, typer.Option(help=f"One of {', '.join(WORKLOADS)}.")
     ] = "language_model",
-    pairs: Pairs = 9,
+    pairs: Pairs = DEFAULT_PAIRS,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps per slice; a slice should take seconds.")
     ] = None,

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who pays for waking a receiver that naps: nobody for a message that no one waits for.
+#include <sys/socket.h>
+
+#include <array>
+#include <thread>
+
+#include "check.h"
+#include "transport/shm_channel.h"
+
+namespace tessera::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A client's channel, and the memory that the worker would see.
+struct Sender {
+  std::array<int, 2> sockets{};
+  UniqueFd other;
+  std::unique_ptr<ShmRegion> seen;
+  std::unique_ptr<Channel> channel;
+
+  Sender() {
+    CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()) == 0);
+    other = UniqueFd(sockets[1]);
+    UniqueFd memory = ShmRegion::create();
+    seen = std::make_unique<ShmRegion>(memory.get());
+    channel = std::make_unique<ShmChannel>(Side::client, std::move(memory), UniqueFd(sockets[0]));
+  }
+  SharedWord& sleeps() const { return seen->layout().to_worker.ring.consumer_sleeps; }
+  std::uint64_t wakes() const { return channel->counters().wakes; }
+};
+
+void test_a_nap_is_left_alone() {
+  const Sender sender;
+  announce_sleep(sender.sleeps(), kNapping);
+  for (int i = 0; i < 10; ++i) sender.channel->send(1, {});
+  CHECK(sender.wakes() == 0 && is_napping(sender.sleeps()));
+  sender.channel->flush();
+  CHECK(sender.wakes() == 1 && !ring_needs_wakeup(sender.sleeps()));
+  sender.channel->flush();
+  CHECK(sender.wakes() == 1);
+}
+
+void test_a_sleep_and_a_wait_for_bulk_are_not() {
+  const Sender sender;
+  announce_sleep(sender.sleeps());
+  sender.channel->send(1, {});
+  CHECK(sender.wakes() == 1);
+  announce_sleep(sender.sleeps(), kNapping);
+  sender.channel->send(1, {}, sender.channel->reserve(kMaxBulk));
+  CHECK(sender.wakes() == 2);
+}
+
+// It ends by itself and becomes a sleep, out of which every message wakes.
+void test_a_nap_ends() {
+  UniqueFd memory = ShmRegion::create();
+  std::array<int, 2> sockets{};
+  CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()) == 0);
+  UniqueFd mapped_too(::dup(memory.get()));
+  ShmChannel worker(Side::worker, std::move(memory), UniqueFd(sockets[1]));
+  ShmChannel sending(Side::client, std::move(mapped_too), UniqueFd(sockets[0]));
+  Channel& client = sending;
+  for (std::uint16_t opcode = 1; opcode < 200; ++opcode) {
+    std::thread sender([&] { client.send(opcode, {}); });
+    Incoming message;
+    CHECK(worker.receive(message, {.timeout = 10s, .spin = false, .nap = true}) ==
+          Received::message);
+    CHECK(message.opcode == opcode);
+    sender.join();
+  }
+  Incoming nothing;
+  CHECK(worker.receive(nothing, {.timeout = 5ms, .spin = false, .nap = true}) == Received::timeout);
+}
+
+}  // namespace
+}  // namespace tessera::test
+
+int main() {
+  tessera::test::test_a_nap_is_left_alone();
+  tessera::test::test_a_sleep_and_a_wait_for_bulk_are_not();
+  tessera::test::test_a_nap_ends();
+}
