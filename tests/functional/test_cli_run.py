@@ -204,7 +204,7 @@ REFUSALS = [
     (["run", "--gpus", "0", "--", "true"], 2, "--gpus"),
     (["run", "--gpus", "99", "--", "true"], 2, "gpus"),
     (["run", "--fraction", "5/4", "--", "true"], 2, "more than 0 and at most 1"),
-    (["run", "--fraction", "0", "--", "true"], 2, "above 0"),
+    (["run", "--fraction", "0", "--", "true"], 2, "more than 0"),
     (["run", "--fraction", "abc", "--", "true"], 2, "not a fraction"),
     (["run", "--memory", "much", "--", "true"], 2, "not a memory size"),
     (["run", "--memory", "1", "--fraction", "1/2", "--", "true"], 2, "not by both"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers import fakes
-from helpers.processes import command_lines_with, descriptors, is_running
+from helpers.processes import command_lines_with, descriptors, eventually, is_running
 from tessera.inventory import Inventory
 from tessera.leases import gatekeeper
 from tessera.leases.peer import Peer
@@ -403,9 +403,10 @@ def test_what_ended_while_no_daemon_ran_is_cleaned_up(
     host.run(first)
     holder.kill()
     holder.wait()
-    dead = granted[1].gatekeeper
-    assert dead is not None
-    os.kill(dead.pid, signal.SIGKILL)
+    assert granted[1].gatekeeper is not None
+    dead = granted[1].gatekeeper.pid
+    os.kill(dead, signal.SIGKILL)
+    eventually(lambda: not is_running(dead), "the gatekeeper is gone")
     host.run(second)
     assert host.lease_folders() == []
 
