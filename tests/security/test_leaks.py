@@ -9,6 +9,7 @@ killed in the middle of their work, runs on the real one.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,9 +57,12 @@ def bare_host() -> Iterator[Host]:
         yield host
 
 
-def resident(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def own_memory(pid: int) -> int:
+    """Bytes that a leak could be in: not the pages of its files, which the kernel loads and drops at will."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.findall(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB$", status, re.MULTILINE)
+    assert len(found) == 3, status
+    return 1024 * sum(map(int, found))
 
 
 def shared_memory_of(pid: int) -> int:
@@ -81,8 +85,8 @@ def held(host: Host, lease: dict[str, Any]) -> Held:
         descriptors(daemon),
         shared_memory_of(gatekeeper) + shared_memory_of(daemon) + len(os.listdir("/dev/shm")),
         len(children(gatekeeper)),
-        resident(gatekeeper),
-        resident(daemon),
+        own_memory(gatekeeper),
+        own_memory(daemon),
     )
 
 
