@@ -3,16 +3,15 @@
 // An OpenCL layer (OPENCL_LAYERS) that counts how often a program waits for a read or a map, and
 // writes the number into the file that TESSERA_LAYER_FILE names when the program ends. A wait is a
 // call that blocks, or the clFinish or clWaitForEvents that comes after calls that do not.
-#include <CL/cl_layer.h>
-
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/conformance/layer.h"
+
+namespace tessera::layer {
 namespace {
 
-const cl_icd_dispatch* below = nullptr;
-cl_icd_dispatch table;
 std::atomic<unsigned long long> waits{0};
 std::atomic<bool> reads_under_way{false};
 
@@ -45,7 +44,7 @@ struct Counting<kEntry> {
 };
 
 template <auto kEntry>
-void count() {
+void count(cl_icd_dispatch& table) {
   table.*kEntry = Counting<kEntry>::call;
 }
 
@@ -69,36 +68,15 @@ void write_count() {
 
 }  // namespace
 
-extern "C" {
-
-__attribute__((visibility("default"))) cl_int clGetLayerInfo(cl_layer_info what, size_t room,
-                                                             void* to, size_t* size) {
-  if (what != CL_LAYER_API_VERSION) return CL_INVALID_VALUE;
-  if (to != nullptr && room < sizeof(cl_layer_api_version)) return CL_INVALID_VALUE;
-  if (to != nullptr) *static_cast<cl_layer_api_version*>(to) = CL_LAYER_API_VERSION_100;
-  if (size != nullptr) *size = sizeof(cl_layer_api_version);
-  return CL_SUCCESS;
-}
-
-__attribute__((visibility("default"))) cl_int clInitLayer(cl_uint entries,
-                                                          const cl_icd_dispatch* target,
-                                                          cl_uint* entries_ret,
-                                                          const cl_icd_dispatch** layer) {
-  constexpr cl_uint kEntries = sizeof table / sizeof(void*);
-  if (entries < kEntries) return CL_INVALID_VALUE;
-  below = target;
-  table = *target;
-  count<&cl_icd_dispatch::clEnqueueReadBuffer>();
-  count<&cl_icd_dispatch::clEnqueueReadBufferRect>();
-  count<&cl_icd_dispatch::clEnqueueReadImage>();
-  count<&cl_icd_dispatch::clEnqueueMapBuffer>();
-  count<&cl_icd_dispatch::clEnqueueMapImage>();
+void put_in_front(cl_icd_dispatch& table) {
+  count<&cl_icd_dispatch::clEnqueueReadBuffer>(table);
+  count<&cl_icd_dispatch::clEnqueueReadBufferRect>(table);
+  count<&cl_icd_dispatch::clEnqueueReadImage>(table);
+  count<&cl_icd_dispatch::clEnqueueMapBuffer>(table);
+  count<&cl_icd_dispatch::clEnqueueMapImage>(table);
   table.clFinish = finish;
   table.clWaitForEvents = wait_for_events;
   std::atexit(write_count);
-  *entries_ret = kEntries;
-  *layer = &table;
-  return CL_SUCCESS;
 }
 
-}  // extern "C"
+}  // namespace tessera::layer

@@ -6,14 +6,12 @@
 // Some programs' own tests ask the platform for its vendor and take another path for each. What
 // they do through a lease can then be compared with the bare device only where both bear the same
 // name.
-#include <CL/cl_layer.h>
-
 #include <cstring>
 
-namespace {
+#include "tests/conformance/layer.h"
 
-const cl_icd_dispatch* below = nullptr;
-cl_icd_dispatch table;
+namespace tessera::layer {
+namespace {
 
 cl_int platform_info(cl_platform_id platform, cl_platform_info what, size_t room, void* to,
                      size_t* size) {
@@ -31,32 +29,8 @@ cl_int platform_info(cl_platform_id platform, cl_platform_info what, size_t room
 
 }  // namespace
 
-extern "C" {
-
-__attribute__((visibility("default"))) cl_int clGetLayerInfo(cl_layer_info what, size_t room,
-                                                             void* to, size_t* size) {
-  constexpr cl_layer_api_version kVersion = CL_LAYER_API_VERSION_100;
-  if (what != CL_LAYER_API_VERSION) return CL_INVALID_VALUE;
-  if (to != nullptr) {
-    if (room < sizeof kVersion) return CL_INVALID_VALUE;
-    std::memcpy(to, &kVersion, sizeof kVersion);
-  }
-  if (size != nullptr) *size = sizeof kVersion;
-  return CL_SUCCESS;
-}
-
-__attribute__((visibility("default"))) cl_int clInitLayer(cl_uint entries,
-                                                          const cl_icd_dispatch* target,
-                                                          cl_uint* entries_ret,
-                                                          const cl_icd_dispatch** layer) {
-  constexpr cl_uint kEntries = sizeof table / sizeof(void*);
-  if (entries < kEntries) return CL_INVALID_VALUE;
-  below = target;
-  table = *target;
+void put_in_front(cl_icd_dispatch& table) {
   table.clGetPlatformInfo = platform_info;
-  *entries_ret = kEntries;
-  *layer = &table;
-  return CL_SUCCESS;
 }
 
-}  // extern "C"
+}  // namespace tessera::layer

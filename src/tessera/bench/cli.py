@@ -20,7 +20,7 @@ from tessera.bench.examples import WORKLOADS
 from tessera.bench.overhead import DEFAULT_PAIRS, OverheadPlan, run_overhead
 from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
-from tessera.bench.result import MACHINE, Report
+from tessera.bench.result import BARE, MACHINE, Report
 from tessera.bench.sides import clean_up_when_terminated, parse_sides
 from tessera.bench.start import StartPlan, run_start
 from tessera.bench.tables import print_report
@@ -128,10 +128,11 @@ def everything(
         report = run_calls(CallsPlan(sides=sides, pairs=pairs), shown.say, shown.played)
     _file(report, output_dir, "calls")
     print_report(console, report)
-    with Shown(sides, pairs) as shown:
-        report = run_start(StartPlan(sides=sides, pairs=pairs), shown.say, shown.played)
-    _file(report, output_dir, "start")
-    print_report(console, report)
+    if BARE in sides:  # a start is only measured beside the bare one
+        with Shown(sides, pairs) as shown:
+            report = run_start(StartPlan(sides=sides, pairs=pairs), shown.say, shown.played)
+        _file(report, output_dir, "start")
+        print_report(console, report)
     for workload in WORKLOADS:
         with Shown(sides, pairs) as shown:
             plan = OverheadPlan(workload=workload, sides=sides, pairs=pairs)
