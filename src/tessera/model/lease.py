@@ -25,6 +25,8 @@ from tessera.model.units import parse_fraction, parse_memory
 
 MAX_GPUS = 8  # kMaxGpus of native/lease/quota.h
 MAX_MEMORY = (1 << 63) - 1
+MAX_WEIGHT = 10_000  # kMaxWeight of native/arbiter/board.h
+DEFAULT_WEIGHT = 100
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -104,6 +106,9 @@ class LeaseRequest(BaseModel):
         default=None, ge=1, le=MAX_MEMORY, description="bytes per GPU, or text such as 512MiB"
     )
     transport: Transport = Transport.SHM
+    weight: int = Field(
+        default=DEFAULT_WEIGHT, ge=1, le=MAX_WEIGHT, description="for the policy `weighted`"
+    )
     holder_pid: int | None = Field(default=None, ge=1, le=(1 << 22))
     command: tuple[str, ...] = Field(default=(), max_length=4096)
 
@@ -153,6 +158,7 @@ class Lease(BaseModel):
     mode: Mode = Mode.SHARED
     transport: Transport
     gpus: tuple[GpuShare, ...]
+    weight: int = DEFAULT_WEIGHT
     endpoint: str | None = None
     environment: dict[str, str] = Field(
         default_factory=dict, description="variables to set in the workload"
