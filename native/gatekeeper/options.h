@@ -19,7 +19,7 @@ class UsageError : public std::runtime_error {
 struct Gpu {
   std::string argument;  // P:D:BYTES, handed on to the worker as it is
   std::uint64_t bytes;
-  std::string board;                         // path of the GPU's board, or empty
+  std::string board;                       // path of the GPU's board, or empty
   std::uint32_t share_ppm = kWholeDevice;  // of its time, for `fixed`
 };
 

@@ -20,8 +20,9 @@ namespace {
 
 // How many ended commands may wait for being charged while nobody else wants the GPU.
 constexpr std::size_t kBatch = 64;
-// How often who waits for a grant looks whether the arbiter still lives, and how long it may be away
-// before its tenants go on without one: the daemon starts another within milliseconds.
+// How often who waits for a grant looks whether the arbiter still lives, and how long it may be
+// away before its tenants go on without one: the daemon starts another within milliseconds.
+constexpr std::int64_t kMinderLooks = 1'000'000'000;
 constexpr std::int64_t kLookEvery = 100'000'000;
 constexpr std::uint64_t kMayBeAway = 2'000'000'000;
 
@@ -38,8 +39,8 @@ Seat& take_seat(BoardPage& page, std::size_t tenant) {
 
 cl_int status_of(cl_event event) {
   cl_int status = CL_QUEUED;
-  const cl_int got = clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status,
-                                    &status, nullptr);
+  const cl_int got =
+      clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, nullptr);
   return got == CL_SUCCESS ? status : got;
 }
 
@@ -47,9 +48,9 @@ bool has_ended(cl_event event) {
   return status_of(event) <= CL_COMPLETE;
 }
 
-// A driver hands a command on (CL_SUBMITTED) when what it waits for has ended.
+// Whether waiting for the end of a command is sure to come to an end.
 bool can_run(const Flight& flight) {
-  return !flight.may_be_blocked || status_of(flight.event) < CL_QUEUED;
+  return !flight.may_be_blocked || status_of(flight.event) <= CL_RUNNING;
 }
 
 }  // namespace
@@ -61,8 +62,7 @@ Gate::Gate(BoardPage page, std::size_t tenant)
 
 Gate::~Gate() {
   over_.store(true);
-  seat_.poke.fetch_add(1);
-  futex_wake_all(seat_.poke);
+  wake_minder();
   minder_.join();
   for (const auto& flight : flights_) clReleaseEvent(flight.event);
   seat_.worker_pid.store(0);
@@ -88,16 +88,20 @@ bool Gate::may_go(std::uint64_t estimate_ns) {
   const std::uint64_t left = time_left(clock_ns());
   if (left == 0) return false;
   const std::lock_guard lock(mutex_);
-  if (estimated_ns_ == 0 && flights_.empty()) return true;
+  if (std::ranges::none_of(flights_, can_run)) return true;
   return estimate_ns != 0 && estimated_ns_ + estimate_ns <= left;
 }
 
-void Gate::enter(std::uint64_t estimate_ns) {
+bool Gate::try_enter(std::uint64_t estimate_ns) {
   {
     const std::lock_guard lock(mutex_);
     entering_ = true;
   }
-  while (!may_go(estimate_ns)) {
+  return may_go(estimate_ns);
+}
+
+void Gate::enter(std::uint64_t estimate_ns) {
+  while (!try_enter(estimate_ns)) {
     // What can end, ends first: then either there is room, or the time is over and nothing of this
     // session is under way any more.
     if (!wait_for_one() && time_left(clock_ns()) == 0) wait_for_grant();
@@ -106,22 +110,18 @@ void Gate::enter(std::uint64_t estimate_ns) {
 
 void Gate::entered(const Flight& flight) {
   clRetainEvent(flight.event);
-  bool watch = false;
   {
     const std::lock_guard lock(mutex_);
     entering_ = false;
-    watch = flights_.empty();
     flights_.push_back(flight);
     estimated_ns_ += flight.estimate_ns;
     if (flights_.size() % kBatch == 0) reap();
   }
-  if (watch && (is_metered() || tenant_.grant.load() == 0)) {
-    seat_.poke.fetch_add(1);
-    futex_wake_all(seat_.poke);
-  }
+  // The grant may have been taken back meanwhile, when the minder found nothing to wait for.
+  if (tenant_.grant.load() == 0) wake_minder();
 }
 
-void Gate::refused() {
+void Gate::left() {
   const std::lock_guard lock(mutex_);
   entering_ = false;
   give_up_if_idle();
@@ -138,16 +138,22 @@ bool Gate::has_blocked_commands() {
   return std::ranges::any_of(flights_, &Flight::may_be_blocked);
 }
 
-// The lock is held.
+// The lock is held. Commands mostly end in their order; a few behind the first that has not ended
+// are looked at too, for queues without an order. Never all: there may be very many.
 void Gate::reap() {
-  std::erase_if(flights_, [&](const Flight& flight) {
-    const cl_int status = status_of(flight.event);
-    if (status > CL_COMPLETE) return false;
-    charge(flight, status);
-    estimated_ns_ -= flight.estimate_ns;
-    clReleaseEvent(flight.event);
-    return true;
-  });
+  std::size_t left_alone = 0;
+  for (auto at = flights_.begin(); at != flights_.end() && left_alone < kBatch;) {
+    const cl_int status = status_of(at->event);
+    if (status > CL_COMPLETE) {
+      ++left_alone;
+      ++at;
+      continue;
+    }
+    charge(*at, status);
+    estimated_ns_ -= at->estimate_ns;
+    clReleaseEvent(at->event);
+    at = flights_.erase(at);
+  }
 }
 
 void Gate::charge(const Flight& flight, cl_int status) {
@@ -236,16 +242,19 @@ bool Gate::arbiter_is_gone(std::uint64_t now) {
   return true;
 }
 
+void Gate::wake_minder() {
+  seat_.poke.fetch_add(1);
+  futex_wake_all(seat_.poke);
+}
+
 void Gate::mind() {
   ::prctl(PR_SET_NAME, "tessera-minder");
   while (!over_.load()) {
     const std::uint32_t poked = seat_.poke.load();
-    if ((is_metered() || tenant_.grant.load() == 0) && wait_for_one()) {
-      settle();
-      continue;
+    while (tenant_.grant.load() == 0 && wait_for_one()) {
     }
     settle();
-    if (!over_.load()) futex_wait(seat_.poke, poked, 1'000'000'000);
+    if (!over_.load()) futex_wait(seat_.poke, poked, kMinderLooks);
   }
 }
 
