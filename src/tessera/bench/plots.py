@@ -66,13 +66,13 @@ def check_target(path: Path) -> None:
         raise InvalidRequest(
             f"A plot cannot be written as '{path.name}'.", f"End it in {', '.join(SUFFIXES)}."
         )
-    _pyplot()
+    pyplot()
 
 
 def write_plot(report: Report, path: Path) -> None:
     """Draws the report into `path`. Raises what `check_target` raises, and OSError."""
     check_target(path)
-    plot = _pyplot()
+    plot = pyplot()
     with plot.rc_context({"font.size": 10, "svg.hashsalt": "tessera", "axes.axisbelow": True}):
         draw = {"calls": _draw_calls, "start": _draw_starts}.get(report.experiment, _draw_steps)
         figure = draw(plot, report)
@@ -82,7 +82,8 @@ def write_plot(report: Report, path: Path) -> None:
         plot.close(figure)
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """matplotlib.pyplot, for files only. Raises BenchPackageMissing."""
     try:
         import matplotlib
     except ModuleNotFoundError as error:
