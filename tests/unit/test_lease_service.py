@@ -16,7 +16,7 @@ import pytest
 from helpers import fakes
 from helpers.processes import command_lines_with, descriptors, eventually, is_running
 from tessera.inventory import Inventory
-from tessera.leases import gatekeeper
+from tessera.leases import arbiter, gatekeeper, spawn
 from tessera.leases.peer import Peer
 from tessera.leases.service import LeaseService
 from tessera.model.errors import (
@@ -70,7 +70,14 @@ class Daemons:
         return sorted(os.listdir(folder)) if folder.exists() else []
 
     def gatekeepers(self) -> list[int]:
-        return [pid for pid in command_lines_with(str(self.folder)) if is_running(pid)]
+        return [pid for pid in command_lines_with(f"{self.folder}/leases") if is_running(pid)]
+
+    def arbiters(self) -> list[int]:
+        return [found.pid for _, found in arbiter.running_under(self.folder)]
+
+    def gpu_folders(self) -> list[str]:
+        folder = self.folder / "gpus"
+        return sorted(os.listdir(folder)) if folder.exists() else []
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def host(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon
     host = Daemons(short_folder)
     monkeypatch.setenv("TESSERA_NATIVE_DIR", str(host.native))
     yield host
-    for pid in host.gatekeepers():
+    for pid in [*host.gatekeepers(), *host.arbiters()]:
         os.kill(pid, signal.SIGKILL)
 
 
@@ -319,7 +326,7 @@ def test_a_gatekeeper_that_does_not_listen_to_term_is_killed(
     host: Daemons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.behave("stubborn")
-    monkeypatch.setattr(gatekeeper, "_STOP_LIMIT", 0.2)
+    monkeypatch.setattr(spawn, "_STOP_LIMIT", 0.2)
 
     async def scenario(service: LeaseService) -> None:
         lease = await service.grant(LeaseRequest(), ME)

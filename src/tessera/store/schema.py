@@ -7,11 +7,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Connection, DateTime, Index, Integer, String
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    DateTime,
+    Index,
+    Integer,
+    String,
+    inspect,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from tessera.model.lease import Lease
+from tessera.model.lease import DEFAULT_WEIGHT, Lease
+from tessera.model.policy import PolicyChange, PolicyKind
+
+# What a lease shows of the moment.
+_PASSING = {"conditions"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -49,6 +63,7 @@ class LeaseRow(Base):
     mode: Mapped[str] = mapped_column(String(16))
     transport: Mapped[str] = mapped_column(String(16))
     gpus: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    weight: Mapped[int] = mapped_column(Integer, server_default=text(str(DEFAULT_WEIGHT)))
     endpoint: Mapped[str | None] = mapped_column(String(512))
     environment: Mapped[dict[str, str]] = mapped_column(JSON)
     environment_unset: Mapped[list[str]] = mapped_column(JSON)
@@ -62,19 +77,50 @@ class LeaseRow(Base):
 
     @classmethod
     def of(cls, node: str, lease: Lease) -> LeaseRow:
-        fields = lease.model_dump(mode="json")
+        fields = lease.model_dump(mode="json", exclude=_PASSING)
         fields |= {"created_at": lease.created_at, "updated_at": lease.updated_at, "node": node}
         return cls(**fields)
 
     def lease(self) -> Lease:
-        return Lease.model_validate({name: getattr(self, name) for name in Lease.model_fields})
+        fields = Lease.model_fields.keys() - _PASSING
+        return Lease.model_validate({name: getattr(self, name) for name in fields})
+
+
+class PolicyRow(Base):
+    """The policy that was chosen for a GPU of a node; GPUs without a row follow the host's setting."""
+
+    __tablename__ = "gpu_policies"
+
+    node: Mapped[str] = mapped_column(String(512), primary_key=True)
+    gpu: Mapped[str] = mapped_column(String(64), primary_key=True)
+    policy: Mapped[str] = mapped_column(String(16))
+    time_slice_us: Mapped[int | None] = mapped_column(Integer)
+
+    @classmethod
+    def of(cls, node: str, gpu: str, chosen: PolicyChange) -> PolicyRow:
+        return cls(node=node, gpu=gpu, policy=chosen.policy.value, time_slice_us=chosen.slice_us)
+
+    def chosen(self) -> PolicyChange:
+        milliseconds = None if self.time_slice_us is None else self.time_slice_us / 1000
+        return PolicyChange(policy=PolicyKind(self.policy), time_slice_ms=milliseconds)
 
 
 def _create_tables(connection: Connection) -> None:
     Base.metadata.create_all(connection)
 
 
+def _add_sharing(connection: Connection) -> None:
+    _create_tables(connection)
+    _add_column(connection, "leases", "weight", f"INTEGER DEFAULT {DEFAULT_WEIGHT}")
+
+
+def _add_column(connection: Connection, table: str, name: str, kind: str) -> None:
+    """Adds what an older database lacks; a new one got it when its tables were made."""
+    if name not in {column["name"] for column in inspect(connection).get_columns(table)}:
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} {kind}"))
+
+
 # Step N takes the tables from version N to version N + 1.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_sharing)
 
 SCHEMA_VERSION = len(MIGRATIONS)
