@@ -104,7 +104,11 @@ class Service:
         self._side = options.side
         self._choice = random.Random(options.seed)
         self._delay = random.Random(options.seed + 1)
-        self._next_shot = 0.0
+        self._next_shot: float | None = None
+
+    def restart(self) -> None:
+        """Lets a camera begin anew, with a shot at the next question."""
+        self._next_shot = None
 
     def next(self) -> tuple[np.ndarray, float]:
         """A tile of uchar4 pixels, and the moment (of time.perf_counter) at which it arrived."""
@@ -121,9 +125,7 @@ class Service:
     def _arrival(self) -> float:
         now = time.perf_counter()
         if self.arrivals == "camera":
-            # The first shot is now; a camera that was switched off for long begins anew.
-            late = now - self._next_shot > 100 * self.wait
-            shot = now if late else self._next_shot
+            shot = now if self._next_shot is None else self._next_shot
             self._next_shot = shot + self.wait
             return shot
         if self.arrivals == "exponential" and self.wait > 0:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tessera.bench.result import BARE, MACHINE, Account, Report, Series, Summary, Target
+from tessera.bench.shared_tables import shared_tables
 
 WIDTH = 160  # of a file or a pipe, which have none
 _MIB = 1024 * 1024
@@ -41,7 +42,10 @@ def print_report(console: Console, report: Report) -> None:
     """The whole report, the targets last."""
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
-    console.print(series_table(report))
+    if report.series:
+        console.print(series_table(report))
+    for table in shared_tables(report):
+        console.print(table)
     if report.accounts:
         console.print(accounts_table(report))
     if report.losses:
