@@ -8,15 +8,15 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers import fakes
-from helpers.processes import command_lines_with, descriptors, eventually, is_running
-from tessera.inventory import Inventory
-from tessera.leases import arbiter, gatekeeper, spawn
+from helpers.daemons import ME, Daemons, until
+from helpers.processes import descriptors, eventually, is_running
+from tessera.leases import gatekeeper, spawn
 from tessera.leases.peer import Peer
 from tessera.leases.service import LeaseService
 from tessera.model.errors import (
@@ -32,52 +32,6 @@ from tessera.model.errors import (
     TesseraError,
 )
 from tessera.model.lease import Lease, LeaseRequest, LeaseState, Transport
-from tessera.store import Store
-
-ME = Peer(uid=os.geteuid(), pid=os.getpid())
-
-Scenario = Callable[[LeaseService], Awaitable[None]]
-
-
-class Daemons:
-    """A runtime folder, a database and fake programs, on which daemons come and go."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "run"
-        self.native = fakes.install(folder / "native")
-        self.url = f"sqlite:///{folder}/state/tessera.db"
-
-    def behave(self, mode: str) -> None:
-        (self.native / "mode").write_text(mode)
-
-    def run(self, scenario: Scenario, reserve: int = 0) -> None:
-        """One daemon's life: start, scenario, end without ending any lease."""
-
-        async def life() -> None:
-            store = Store(self.url, "here")
-            service = LeaseService(store, Inventory({}, boards=dict), self.folder, reserve, {})
-            await service.start()
-            try:
-                await scenario(service)
-            finally:
-                await service.close()
-                store.close()
-
-        asyncio.run(life())
-
-    def lease_folders(self) -> list[str]:
-        folder = self.folder / "leases"
-        return sorted(os.listdir(folder)) if folder.exists() else []
-
-    def gatekeepers(self) -> list[int]:
-        return [pid for pid in command_lines_with(f"{self.folder}/leases") if is_running(pid)]
-
-    def arbiters(self) -> list[int]:
-        return [found.pid for _, found in arbiter.running_under(self.folder)]
-
-    def gpu_folders(self) -> list[str]:
-        folder = self.folder / "gpus"
-        return sorted(os.listdir(folder)) if folder.exists() else []
 
 
 @pytest.fixture
@@ -85,8 +39,7 @@ def host(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon
     host = Daemons(short_folder)
     monkeypatch.setenv("TESSERA_NATIVE_DIR", str(host.native))
     yield host
-    for pid in [*host.gatekeepers(), *host.arbiters()]:
-        os.kill(pid, signal.SIGKILL)
+    host.close()
 
 
 @pytest.fixture
@@ -94,14 +47,6 @@ def holder() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "60"]) as child:
         yield child
         child.kill()
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"not within 5 s: {what}")
 
 
 def test_a_lease_is_granted_and_released(host: Daemons) -> None:

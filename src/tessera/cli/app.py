@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tessera.bench.cli import app as bench
-from tessera.cli import commands, output, run
+from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.model.errors import TesseraError, UsageError
 from tessera.model.lease import Transport
@@ -49,6 +49,18 @@ def _complete_lease(incomplete: str) -> list[str]:
     except TesseraError:
         return []
 
+
+def _complete_gpu(incomplete: str) -> list[str]:
+    try:
+        with commands.client(autostart=False) as client:
+            return [gpu.id for gpu in client.gpus() if gpu.id.startswith(incomplete)]
+    except TesseraError:
+        return []
+
+
+GpuArgument = Annotated[
+    str, typer.Argument(metavar="GPU", help="Such as gpu0.", autocompletion=_complete_gpu)
+]
 
 LeaseArgument = Annotated[
     str, typer.Argument(metavar="LEASE", help="Name or id.", autocompletion=_complete_lease)
@@ -117,6 +129,29 @@ def stats(
 ) -> None:
     """Show the sessions of leases and their counters."""
     commands.show_stats(leases or [], output_format)
+
+
+@app.command()
+def policy(
+    gpu: Annotated[
+        str | None,
+        typer.Argument(metavar="[GPU]", help="All when left out.", autocompletion=_complete_gpu),
+    ] = None,
+    chosen: Annotated[
+        str | None,
+        typer.Option("--set", metavar="POLICY", help="best-effort, equal, fixed or weighted."),
+    ] = None,
+    time_slice: Annotated[
+        str | None, typer.Option("--slice", metavar="TIME", help="1ms to 30ms, or auto.")
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Show or set how leases share the time of a GPU.
+
+    best-effort: whoever waits longest; equal: the same for all that run; weighted: by the leases'
+    weights; fixed: what each has of the memory, and no more.
+    """
+    sharing.policy(gpu, chosen, time_slice, output_format)
 
 
 @app.command()

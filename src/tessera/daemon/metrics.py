@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from tessera import __version__
@@ -37,15 +38,17 @@ _SESSION = ("lease", "name", "session")
 
 
 def exposition(usage: Usage, accept: str) -> tuple[bytes, str]:
-    """The text of a scrape and its content type, in the format that the header `accept` asks for."""
+    """The text of a scrape and its content type, in the format that the header `accept` asks for.
+
+    The library's own choose_encoder() fails for some values of that header, which anybody may send.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(UsageCollector(usage))
     ProcessCollector(registry=registry)
-    try:
-        encode, kind = choose_encoder(accept)
-    except ValueError:
-        encode, kind = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
-    return encode(registry), kind
+    if openmetrics.CONTENT_TYPE_LATEST.partition(";")[0] in accept:
+        content = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return content, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 class UsageCollector(Collector):

@@ -247,9 +247,10 @@ class _Opened:
         os.close(self._fd)
 
     def read(self, size: int, offset: int) -> bytes:
+        length = os.fstat(self._fd).st_size
         data = os.pread(self._fd, size, offset)
-        if len(data) != size:
-            raise _unreadable(self._path, f"it ends at byte {offset + len(data)}")
+        if length != sizeof(Board) or len(data) != size:
+            raise _unreadable(self._path, f"{length} bytes long, not {sizeof(Board)}")
         return data
 
     def head(self) -> Board:
