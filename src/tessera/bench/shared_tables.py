@@ -101,7 +101,10 @@ def idles_table(runs: Sequence[IdleRun]) -> Table:
             policy = run.policy if number == 0 else ""
             table.add_row(policy, who, _percent(paused), _percent(working))
         table.add_row(
-            "", "[bold]all[/bold]", _percent(sum(run.while_paused)), _percent(sum(run.while_working))
+            "",
+            "[bold]all[/bold]",
+            _percent(sum(run.while_paused)),
+            _percent(sum(run.while_working)),
         )
         table.add_section()
     return table

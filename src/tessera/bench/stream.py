@@ -28,6 +28,7 @@ from tessera.bench.workload import tell
 from tessera.model.errors import TesseraError
 
 EXAMPLE = "image_stream"
+ARRIVALS = ("fixed", "exponential", "camera")
 FIRST_SIDE, FIRST_RADIUS = 64, 4
 SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 32, 416, 8
 LARGEST_RADIUS = 64
