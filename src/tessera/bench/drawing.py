@@ -30,7 +30,7 @@ GRID = "#dddddd"
 
 
 def pyplot() -> Any:
-    """The drawing library, without a screen. Raises BenchPackageMissing."""
+    """matplotlib.pyplot, for files only. Raises BenchPackageMissing."""
     try:
         import matplotlib
     except ModuleNotFoundError as error:
