@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from tessera.bench.cli import app as bench
 from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
+from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
 from tessera.model.lease import Identity, Transport
 
@@ -137,6 +139,42 @@ def stats(
 
 
 @app.command()
+def top(
+    interval: Annotated[
+        float, typer.Option("--delay", "-d", min=0.1, max=3600, help="Seconds between two looks.")
+    ] = 2.0,
+    looks: Annotated[
+        int | None, typer.Option("--number", "-n", min=1, help="End after so many looks.")
+    ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", "-b", help="Plain text, as when piped: for files.")
+    ] = False,
+    sort: Annotated[Order, typer.Option(help="What to sort leases by.")] = Order.SHARE,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Smallest first.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw one look into an SVG file and end.")
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Show who uses the GPUs, again and again; q ends it.
+
+    BUSY and DUTY are device time per time, SHARE is of the device time of all leases on a GPU, P99 of the
+    waits for it. With -o json: one object per look and line.
+    """
+    from tessera.cli.top import run as top_run
+
+    plan = top_run.Plan(interval, looks, sort, reverse)
+    if svg:
+        top_run.write_picture(plan, svg)
+    elif output_format is Format.JSON:
+        top_run.print_json(plan)
+    elif batch or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        top_run.print_text(plan)
+    else:
+        top_run.show(plan)
+
+
+@app.command()
 def policy(
     gpu: Annotated[
         str | None,
@@ -157,6 +195,26 @@ def policy(
     weights; fixed: what each has of the memory, and no more.
     """
     sharing.policy(gpu, chosen, time_slice, output_format)
+
+
+@app.command()
+def trace(
+    gpu: GpuArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For chrome://tracing and Perfetto (JSON).")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A picture: .png, .svg or .pdf.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", "-s", min=0.001, help="Only the latest so many.")
+    ] = None,
+) -> None:
+    """Write who held a GPU when; without a file, to standard output.
+
+    A GPU remembers its last 8,191 grants.
+    """
+    sharing.trace(gpu, out, plot, seconds)
 
 
 @app.command()
