@@ -66,12 +66,14 @@ def bare_environment() -> dict[str, str]:
     return environment
 
 
-def side_command(side: str, command: Sequence[str], fraction: str) -> list[str]:
+def side_command(
+    side: str, command: Sequence[str], fraction: str, weight: int | None = None
+) -> list[str]:
     """`command` as it is started on `side`; `fraction` is the lease's part of the GPU."""
     if side in (BARE, MACHINE):
         return list(command)
-    run = [sys.executable, "-m", "tessera", "run"]
-    return [*run, "--fraction", fraction, "--transport", side, "--", *command]
+    run = [sys.executable, "-m", "tessera", "run", "--fraction", fraction, "--transport", side]
+    return [*run, *(["--weight", str(weight)] if weight is not None else []), "--", *command]
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tessera.bench.plots import check_target, pyplot
+from tessera.bench.drawing import pyplot
+from tessera.bench.plots import check_target
 from tessera.model.trace import Trace, TraceEvent
 
 if TYPE_CHECKING:
