@@ -78,7 +78,8 @@ def run_fairness(plan: FairnessPlan, say: Say) -> Report:
     with ExitStack() as stack:
         environment = stack.enter_context(private_daemon(needed=True))
         loops, driver = _calibrate(plan, say)
-        scene = Scene(plan, environment, loops, say)
+        control = stack.enter_context(Control(environment))
+        scene = Scene(plan, environment, control, loops, say)
         shares = [run for count in plan.tenants for run in scene.shares(count)]
         waits, wait_samples = scene.waits()
         idles = scene.idles()
@@ -131,12 +132,17 @@ class Scene:
     """The four questions, asked of one daemon."""
 
     def __init__(
-        self, plan: FairnessPlan, environment: Mapping[str, str], loops: int, say: Say
+        self,
+        plan: FairnessPlan,
+        environment: Mapping[str, str],
+        control: Control,
+        loops: int,
+        say: Say,
     ) -> None:
         self._plan = plan
         self._environment = environment
         self._say = say
-        self._control = Control(environment)
+        self._control = control
         self._saturating = tenant_command("saturating", loops=loops)
         self._interactive = tenant_command(
             "interactive", loops=loops, think_us=plan.think_ms * 1000

@@ -76,7 +76,8 @@ def run_quarters(plan: QuartersPlan, say: Say) -> Report:
         alone = stack.enter_context(_alone(plan, say))
         crew = stack.enter_context(_crew(plan, alone.ready["arguments"], environment, say))
         say(f"measuring for about {plan.length_seconds / 60:.0f} minutes")
-        stage = Stage(plan, alone, crew, Control(environment), say)
+        control = stack.enter_context(Control(environment))
+        stage = Stage(plan, alone, crew, control, say)
         runs = [run for duty in plan.duties for run in stage.measure(duty)]
     return Report(
         experiment="quarters",
