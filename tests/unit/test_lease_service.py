@@ -31,7 +31,7 @@ from tessera.model.errors import (
     RuntimeFolderUnusable,
     TesseraError,
 )
-from tessera.model.lease import Lease, LeaseRequest, LeaseState, Transport
+from tessera.model.lease import Identity, Lease, LeaseRequest, LeaseState, Transport
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_a_lease_is_granted_and_released(host: Daemons) -> None:
         assert lease.environment == {
             "OCL_ICD_VENDORS": str(folder / "vendors"),
             "TESSERA_ENDPOINT": lease.endpoint,
+            "TESSERA_IDENTITY": "tessera",
             "TESSERA_LEASE": lease.id,
         }
         assert "OCL_ICD_FILENAMES" in lease.environment_unset
@@ -82,6 +83,19 @@ def test_a_lease_is_granted_and_released(host: Daemons) -> None:
     host.run(scenario)
     assert host.lease_folders() == []
     assert host.gatekeepers() == []
+
+
+@pytest.mark.parametrize("identity", Identity)
+def test_the_workload_is_told_whose_names_its_platform_bears(
+    host: Daemons, identity: Identity
+) -> None:
+    async def scenario(service: LeaseService) -> None:
+        lease = await service.grant(LeaseRequest(identity=identity), ME)
+        assert lease.identity is identity
+        assert lease.environment["TESSERA_IDENTITY"] == identity.value
+        await service.release(lease.id, ME)
+
+    host.run(scenario)
 
 
 def test_the_files_of_a_lease_are_private(host: Daemons) -> None:

@@ -80,7 +80,7 @@ def test_more_weight_is_never_less_time(one: int, other: int, light: int, more: 
 def test_nobody_starves(kind: int, lengths: list[int], think: int, burst: int) -> None:
     """One lease comes and goes, the others saturate: each waits for a bounded time at most."""
     tenants = [Tenant(lengths[0], burst=burst, think=think), *map(Tenant, lengths[1:])]
-    outcome = simulate(kind, tenants, SPAN)
+    simulate(kind, tenants, SPAN)
     longest = max(lengths)
     bound = len(lengths) * (OWED_SLICES + 2) * (SLICE + longest)
     for tenant in tenants:

@@ -6,11 +6,13 @@ namespace tessera::worker {
 
 void Session::handle(const wire::OpenSession&, Incoming& incoming) {
   opened_ = true;
+  // Devices of several platforms are one platform to the client: the first one lends its names.
+  send_platform_snapshot(answers_, devices_.front().platform);
   for (std::uint32_t number = 0; number < devices_.size(); ++number) {
     send_device_snapshot(answers_, number, devices_[number].id, devices_[number].limit);
   }
   send_image_formats(answers_, devices_.front().platform, devices_.front().id);
-  answers_.reply(incoming.sequence, CL_SUCCESS, platform_version(devices_.front().platform));
+  answers_.reply(incoming.sequence, CL_SUCCESS);
 }
 
 void Session::handle(const wire::Release& m, Incoming&) {

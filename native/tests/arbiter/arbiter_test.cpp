@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <array>
+
 #include "arbiter/board_file.h"
 #include "arbiter/watcher.h"
 
@@ -16,6 +18,7 @@ using test::BoardFile;
 
 constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint64_t kOverrun = 1000 * kMs;
+constexpr std::uint64_t kOverlap = kMs / 10;
 
 // A GPU with a number of leases of one session each.
 struct Gpu {
@@ -50,7 +53,7 @@ struct Gpu {
 
 void a_lone_lease_keeps_the_gpu_without_a_clock() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   CHECK(gpu.has(0) && gpu.page->contended.load() == 0);
@@ -64,7 +67,7 @@ void a_lone_lease_keeps_the_gpu_without_a_clock() {
 
 void a_second_lease_gets_it_when_the_first_has_nothing_under_way() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -89,7 +92,7 @@ void a_second_lease_gets_it_when_the_first_has_nothing_under_way() {
 
 void an_idle_holder_gives_way_at_once() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.rest(0);
@@ -100,7 +103,7 @@ void an_idle_holder_gives_way_at_once() {
 
 void who_used_less_goes_next() {
   Gpu gpu(3);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   for (const std::size_t lease : {0, 1, 2}) gpu.want(lease);
   gpu.turn(arbiter);
   CHECK(gpu.has(0));
@@ -126,9 +129,29 @@ void who_used_less_goes_next() {
   CHECK(gpu.has(1));
 }
 
+void sessions_of_a_lease_share_its_time() {
+  Gpu gpu(2);
+  for (std::size_t seat = 2; seat < 40; ++seat) {
+    CHECK(gpu.page.take_seat(0) == seat);
+    gpu.page->seats[seat].wants.store(1);
+  }
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  gpu.want(1);
+  std::array<std::uint64_t, 2> used{};
+  for (int i = 0; i < 1000; ++i) {
+    gpu.turn(arbiter);
+    const std::size_t holder = gpu.has(0) ? 0 : 1;
+    CHECK(gpu.has(holder));
+    gpu.use(holder, 2 * kMs);
+    used[holder] += 2 * kMs;
+    gpu.turn(arbiter, 2 * kMs);
+  }
+  CHECK(used[0] == used[1]);
+}
+
 void a_dead_lease_loses_its_grant_at_once() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -140,7 +163,7 @@ void a_dead_lease_loses_its_grant_at_once() {
 
 void a_dead_worker_is_not_waited_for() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -154,7 +177,7 @@ void a_dead_worker_is_not_waited_for() {
 
 void an_endless_command_keeps_nobody_waiting_for_ever() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -176,9 +199,26 @@ void an_endless_command_keeps_nobody_waiting_for_ever() {
   CHECK(gpu.has(1) && !gpu.has(0));
 }
 
+void the_next_is_called_a_moment_early() {
+  Gpu gpu(2);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  gpu.want(0);
+  gpu.turn(arbiter);
+  gpu.run(0);
+  gpu.want(1);
+  gpu.page->seats[0].ends_ns.store(gpu.now + 12 * kMs);
+  CHECK(gpu.turn(arbiter, 10 * kMs) == gpu.now + 2 * kMs - kOverlap);
+  CHECK(!gpu.has(1));
+  gpu.turn(arbiter, 2 * kMs - kOverlap);
+  CHECK(gpu.has(1) && !gpu.has(0) && gpu.page->tenants[0].overruns.load() == 0);
+  // What runs on is no claim to the GPU.
+  gpu.run(1);
+  CHECK(gpu.turn(arbiter, kMs) > gpu.now + kMs && gpu.page->contended.load() == 0);
+}
+
 void fixed_holds_back_a_lone_lease() {
   Gpu gpu(2, PolicyKind::fixed);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   CHECK(gpu.has(0) && gpu.page->contended.load() == 1);
@@ -198,13 +238,13 @@ void fixed_holds_back_a_lone_lease() {
 void a_successor_begins_with_nobody() {
   Gpu gpu(2);
   {
-    Arbiter arbiter(gpu.page, kOverrun);
+    Arbiter arbiter(gpu.page, kOverrun, kOverlap);
     gpu.want(0);
     gpu.turn(arbiter);
     gpu.run(0);
   }
   gpu.want(1);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   CHECK(!gpu.has(0));
   gpu.turn(arbiter);
   gpu.turn(arbiter, kMs);
@@ -213,7 +253,7 @@ void a_successor_begins_with_nobody() {
 
 void time_is_written_down() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -256,9 +296,11 @@ int main() {
   a_second_lease_gets_it_when_the_first_has_nothing_under_way();
   an_idle_holder_gives_way_at_once();
   who_used_less_goes_next();
+  sessions_of_a_lease_share_its_time();
   a_dead_lease_loses_its_grant_at_once();
   a_dead_worker_is_not_waited_for();
   an_endless_command_keeps_nobody_waiting_for_ever();
+  the_next_is_called_a_moment_early();
   fixed_holds_back_a_lone_lease();
   a_successor_begins_with_nobody();
   time_is_written_down();

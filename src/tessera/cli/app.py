@@ -14,7 +14,7 @@ from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
-from tessera.model.lease import Transport
+from tessera.model.lease import Identity, Transport
 
 app = typer.Typer(
     name="tessera",
@@ -86,11 +86,16 @@ def run_command(
     transport: Annotated[
         Transport, typer.Option("--transport", "-t", help="How messages reach the worker.")
     ] = Transport.SHM,
+    identity: Annotated[
+        Identity,
+        typer.Option(help="Whose names the platform bears: Tessera's, or the device's own."),
+    ] = Identity.TESSERA,
 ) -> None:
     """Run a program on a piece of a GPU (no size: all of it)."""
     options = run.Options(command)
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
+    options.identity = identity.value
     if fraction and memory:
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."

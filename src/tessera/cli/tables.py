@@ -144,6 +144,7 @@ def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
         ("id", shown.id),
         ("state", _state(shown)),
         ("mode", f"{shown.mode.value}, through {shown.transport.value}"),
+        ("identity", shown.identity.value),
     ]
     facts += [
         (share.gpu, f"{format_bytes(share.memory)} ({share.memory} bytes)") for share in shown.gpus

@@ -278,6 +278,7 @@ class LeaseService:
             name=name,
             state=LeaseState.PENDING,
             transport=request.transport,
+            identity=request.identity,
             gpus=shares,
             weight=request.weight,
             command=request.command,
@@ -305,7 +306,7 @@ class LeaseService:
                 "gatekeeper": started.process,
                 "endpoint": started.endpoint,
                 "environment": environment.for_workload(
-                    lease.id, started.endpoint, str(files.vendors)
+                    lease.id, started.endpoint, str(files.vendors), lease.identity
                 ),
                 "environment_unset": environment.UNSET_IN_WORKLOAD,
             }

@@ -7,21 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Connection,
-    DateTime,
-    Index,
-    Integer,
-    String,
-    inspect,
-    text,
-)
+from sqlalchemy import JSON, BigInteger, Connection, DateTime, Index, Integer, String, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
-from tessera.model.lease import DEFAULT_WEIGHT, Lease
+from tessera.model.lease import DEFAULT_WEIGHT, Identity, Lease
 from tessera.model.policy import PolicyChange, PolicyKind
 
 # What a lease shows of the moment.
@@ -62,8 +53,9 @@ class LeaseRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     mode: Mapped[str] = mapped_column(String(16))
     transport: Mapped[str] = mapped_column(String(16))
+    identity: Mapped[str] = mapped_column(String(16), server_default=Identity.TESSERA.value)
+    weight: Mapped[int] = mapped_column(Integer, server_default=str(DEFAULT_WEIGHT))
     gpus: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    weight: Mapped[int] = mapped_column(Integer, server_default=text(str(DEFAULT_WEIGHT)))
     endpoint: Mapped[str | None] = mapped_column(String(512))
     environment: Mapped[dict[str, str]] = mapped_column(JSON)
     environment_unset: Mapped[list[str]] = mapped_column(JSON)
@@ -111,16 +103,20 @@ def _create_tables(connection: Connection) -> None:
 
 def _add_sharing(connection: Connection) -> None:
     _create_tables(connection)
-    _add_column(connection, "leases", "weight", f"INTEGER DEFAULT {DEFAULT_WEIGHT}")
+    _add_missing_columns(connection)
 
 
-def _add_column(connection: Connection, table: str, name: str, kind: str) -> None:
-    """Adds what an older database lacks; a new one got it when its tables were made."""
-    if name not in {column["name"] for column in inspect(connection).get_columns(table)}:
-        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} {kind}"))
+def _add_missing_columns(connection: Connection) -> None:
+    """Gives the leases of an earlier version what leases have gained since, at its default."""
+    table = Base.metadata.tables[LeaseRow.__tablename__]
+    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in there:
+            text = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
 
 
-# Step N takes the tables from version N to version N + 1.
+# Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_sharing)
 
 SCHEMA_VERSION = len(MIGRATIONS)
