@@ -175,6 +175,31 @@ def top(
 
 
 @app.command()
+def advise(
+    leases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LEASE]...",
+            help="All with one GPU when left out.",
+            autocompletion=_complete_lease,
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", "-s", min=0.1, max=3600, help="How long to measure.")
+    ] = 5.0,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Predict what running leases would lose and gain if they shared one GPU.
+
+    DUTY is the part of the time in which the device computes for a lease, SLOWDOWN the time that it
+    would need more. A job that waits for its input or its host has a small duty, and shares well.
+    """
+    from tessera.cli import advise as advice
+
+    advice.show_advice(leases or [], seconds, output_format)
+
+
+@app.command()
 def policy(
     gpu: Annotated[
         str | None,
