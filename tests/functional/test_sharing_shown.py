@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from helpers import boards, fakes
 from helpers.host import TESSERA, Host
 from helpers.processes import eventually
-from tessera.leases import board
+from tessera.leases import arbiter, board
 from tessera.model.lease import Lease, LeaseRequest
 
 MS = 1_000_000
@@ -176,6 +176,21 @@ def test_a_trace_is_written_and_drawn(host: Host, leases: list[Lease], tmp_path:
     assert host.run("trace", "gpu0", "-s", "0.001").stderr.startswith("gpu0: no lease")
     done = host.run("trace", "gpu0", "--out", "/proc/nowhere/x", code=1)
     assert "/proc/nowhere/x" in done.stderr
+
+
+def test_a_lease_whose_arbiter_cannot_run_says_so(host: Host, leases: list[Lease]) -> None:
+    mode = host.folder / "native" / "arbiter-mode"
+    mode.write_text("fail")
+    try:
+        for _, running in arbiter.running_under(host.runtime):
+            os.kill(running.pid, signal.SIGKILL)
+        eventually(lambda: "ArbiterRestarting" in host.run("show", "a").stdout, "it is told", 60.0)
+        assert "no such board" in host.json("show", "a")["conditions"][0]["message"]
+        assert host.json("show", "a")["state"] == "active"
+        assert "ArbiterRestarting" in host.run("top", "-b", "-n", "1", "-d", "0.1").stdout
+    finally:
+        mode.write_text("well")
+    eventually(lambda: bool(arbiter.running_under(host.runtime)), "it runs again", 60.0)
 
 
 def test_a_damaged_board_is_named_and_takes_nothing_else_along(
