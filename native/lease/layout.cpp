@@ -35,6 +35,7 @@ const Field kFields[] = {
     PAGE(live_sessions),
     PAGE(session_capacity),
     PAGE(sessions_total),
+    PAGE(resizes),
     PAGE(gpus),
     PAGE(mutex),
     PAGE(slots),

@@ -32,6 +32,8 @@
         |   +-- ProbeTimedOut
         |   +-- ProbeCrashed
         +-- GatekeeperFailed
+        +-- ControlFailed
+        |   +-- ControlRefused
         +-- QuotaPageUnreadable
         +-- StoreError
             +-- StoreUnreachable
@@ -205,6 +207,18 @@ class ProbeCrashed(ProbeFailed):
 
 class GatekeeperFailed(HostError):
     """The gatekeeper of a lease did not get ready."""
+
+
+class ControlFailed(HostError):
+    """The gatekeeper of a lease did not answer a command of the daemon."""
+
+
+class ControlRefused(ControlFailed):
+    """The gatekeeper answered with an error. `cause` is its word for programs."""
+
+    def __init__(self, message: str, hint: str = "", cause: str = "") -> None:
+        super().__init__(message, hint)
+        self.cause = cause
 
 
 class QuotaPageUnreadable(HostError):
