@@ -72,6 +72,16 @@ class Transport(StrEnum):
     TCP = "tcp"
 
 
+class Identity(StrEnum):
+    """Whose names the lease's platform bears: Tessera's, or those of the device's own platform.
+
+    Of several GPUs on different platforms, the first one's platform lends its names.
+    """
+
+    TESSERA = "tessera"
+    DEVICE = "device"
+
+
 class GpuShare(BaseModel):
     """One GPU of a lease and the memory it may use there, in bytes."""
 
@@ -106,6 +116,9 @@ class LeaseRequest(BaseModel):
         default=None, ge=1, le=MAX_MEMORY, description="bytes per GPU, or text such as 512MiB"
     )
     transport: Transport = Transport.SHM
+    identity: Identity = Field(
+        default=Identity.TESSERA, description="whose names the lease's platform bears"
+    )
     weight: int = Field(
         default=DEFAULT_WEIGHT, ge=1, le=MAX_WEIGHT, description="for the policy `weighted`"
     )
@@ -157,6 +170,7 @@ class Lease(BaseModel):
     state: LeaseState
     mode: Mode = Mode.SHARED
     transport: Transport
+    identity: Identity = Identity.TESSERA
     gpus: tuple[GpuShare, ...]
     weight: int = DEFAULT_WEIGHT
     endpoint: str | None = None
