@@ -34,6 +34,7 @@
 #include "gatekeeper/control.h"
 #include "gatekeeper/listener.h"
 #include "gatekeeper/options.h"
+#include "gatekeeper/tenancy.h"
 #include "gatekeeper/workers.h"
 #include "lease/layout.h"
 #include "lease/quota.h"
@@ -176,7 +177,8 @@ void run(const Options& options) {
     token = read_token(options.token_file);
     tcp.emplace(options.listen_tcp);
   }
-  Workers workers(options, file.quota(), std::move(token));
+  Tenancy tenancy(options);
+  Workers workers(options, file.quota(), tenancy, std::move(token));
   {
     UnixListener local(options.listen);
     Control control(options.control, lease_commands(file.quota()));

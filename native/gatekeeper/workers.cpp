@@ -35,8 +35,12 @@ void tell_end(pid_t pid, std::size_t slot, int status) {
 
 }  // namespace
 
-Workers::Workers(const Options& options, Quota& quota, UniqueFd token)
-    : options_(options), quota_(quota), token_(std::move(token)), pids_(kMaxSessions, 0) {}
+Workers::Workers(const Options& options, Quota& quota, Tenancy& tenancy, UniqueFd token)
+    : options_(options),
+      quota_(quota),
+      tenancy_(tenancy),
+      token_(std::move(token)),
+      pids_(kMaxSessions, 0) {}
 
 void Workers::serve(UniqueFd client, bool over_tcp) {
   const std::size_t slot = quota_.acquire_slot();
@@ -73,6 +77,7 @@ void Workers::become_worker(int client, std::size_t slot, bool over_tcp, pid_t g
   for (const auto& gpu : options_.gpus) {
     arguments.insert(arguments.end(), {"--gpu", gpu.argument});
   }
+  for (auto& word : tenancy_.for_worker()) arguments.push_back(std::move(word));
   std::vector<char*> argv;
   for (auto& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -91,6 +96,7 @@ void Workers::reap() {
     const auto slot = static_cast<std::size_t>(at - pids_.begin());
     *at = 0;
     quota_.free_slot(slot);
+    tenancy_.free_seats_of(pid);
     tell_end(pid, slot, status);
   }
 }

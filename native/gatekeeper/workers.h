@@ -8,6 +8,7 @@
 
 #include "base/unique_fd.h"
 #include "gatekeeper/options.h"
+#include "gatekeeper/tenancy.h"
 #include "lease/quota.h"
 
 namespace tessera::gatekeeper {
@@ -16,7 +17,7 @@ namespace tessera::gatekeeper {
 class Workers {
  public:
   // `token` = a descriptor of the secret for TCP clients, or none. SIGCHLD must be blocked.
-  Workers(const Options& options, Quota& quota, UniqueFd token);
+  Workers(const Options& options, Quota& quota, Tenancy& tenancy, UniqueFd token);
 
   // Gives the client a worker of its own, or refuses it when the lease is full.
   void serve(UniqueFd client, bool over_tcp);
@@ -32,6 +33,7 @@ class Workers {
 
   const Options& options_;
   Quota& quota_;
+  Tenancy& tenancy_;
   UniqueFd token_;
   std::vector<pid_t> pids_;  // by slot; 0 = none
 };

@@ -41,11 +41,24 @@ void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
   if (status == CL_SUCCESS) {
     event.user_done = true;
     if (m.status < CL_COMPLETE) event.poison = m.status;
-    status = clSetUserEventStatus(event.handle, m.status);
+    status = set_user_event(event.handle, m.status);
     --open_user_events_;
     if (m.status < CL_COMPLETE) report_failed();
   }
   if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
+}
+
+// Commands that waited for the event run from here on, so their device must be granted.
+cl_int Session::set_user_event(cl_event event, cl_int status) {
+  std::vector<Gate*> entered;
+  for (const auto& gate : gates_) {
+    if (gate == nullptr || !gate->has_blocked_commands()) continue;
+    if (!gate->try_enter(0)) unlocked([&] { gate->enter(0); });
+    entered.push_back(gate.get());
+  }
+  status = clSetUserEventStatus(event, status);
+  for (Gate* gate : entered) gate->left();
+  return status;
 }
 
 // What waited for the failed event has failed with it. It is told at once, asked for or not, and in
@@ -90,6 +103,7 @@ void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
   if (status == CL_SUCCESS && !may_block()) status = CL_OUT_OF_RESOURCES;
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
   status = blocking([&] { return wait_for_each(handles); });
+  settle_gates();
   reads_.send_completed();
   for (const auto& event : events) {
     const auto queue = event->queue.lock();

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
 #include "opencl/worker/validate.h"
 #include "wire/codec.h"
@@ -168,6 +169,7 @@ struct KernelEntry final : Entry {
   const KernelFacts* facts = nullptr;  // within program_facts
   std::vector<Argument> arguments;
   std::vector<Record> exec_info;
+  std::shared_ptr<Cost> cost = std::make_shared<Cost>();  // of a work-item
 };
 
 // Also what the driver's callback holds, so everything below `report` is guarded by it: a callback

@@ -36,6 +36,7 @@
 #include "lease/quota.h"
 #include "opencl/worker/answer.h"
 #include "opencl/worker/callbacks.h"
+#include "opencl/worker/gate.h"
 #include "opencl/worker/memory_account.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/output.h"
@@ -62,6 +63,8 @@ class Session {
     Quota* quota;
     std::size_t slot;
     std::vector<Device> devices;
+    // By the device's number; null for a device that is not shared by an arbiter.
+    std::vector<std::unique_ptr<Gate>> gates;
     UniqueFd output;  // reading end of the standard output's pipe; may be none
     // Called when the session is over, by any thread; ends the process in a real worker. Where it
     // returns, serve() returns too.
@@ -86,6 +89,16 @@ class Session {
 
   // Throws ProtocolError for a number that the lease does not have.
   const Device& device(std::uint32_t number) const;
+  // What stands before the device; null where it is not shared by an arbiter.
+  Gate* gate(std::uint32_t number) const {
+    return number < gates_.size() ? gates_[number].get() : nullptr;
+  }
+  // Commands may have ended.
+  void settle_gates();
+  // Runs `call(event)`, which enqueues a command for `device` on a queue of the session's own and
+  // waits for it, when the lease may use the device.
+  cl_int metered(std::uint32_t device, const std::function<cl_int(cl_event*)>& call);
+  const std::shared_ptr<Cost>& transfer_cost() const { return transfer_cost_; }
   std::size_t device_count() const { return devices_.size(); }
   // The driver's handles of numbers of the wire; empty stays empty. Throws ProtocolError for a
   // number that `context` does not have, or that comes twice.
@@ -134,6 +147,8 @@ class Session {
   // A command enqueued now may have to fail later, because a user event that it waits for is set to
   // an error.
   bool may_fail_later() const { return open_user_events_ != 0; }
+  // A command enqueued now may wait for a user event, or for one that nobody can set any more.
+  bool may_wait_for_ever() const { return open_user_events_ != 0 || !abandoned_.empty(); }
   // No command of this session is known to be unfinished on `queue`.
   static bool idle(const QueueEntry& queue) { return queue.enqueued == queue.finished; }
 
@@ -209,6 +224,7 @@ class Session {
   void dispatch(Incoming& incoming);
   void end(const char* reason);
   void fail_user_events();
+  cl_int set_user_event(cl_event event, cl_int status);
   void report_failed();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;
@@ -227,6 +243,8 @@ class Session {
   Quota& quota_;
   SessionSlot& slot_;
   const std::vector<Device> devices_;
+  const std::vector<std::unique_ptr<Gate>> gates_;
+  const std::shared_ptr<Cost> transfer_cost_ = std::make_shared<Cost>();
   const std::function<void(const char*)> on_end_;
   // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
   // them.

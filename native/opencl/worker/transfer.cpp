@@ -19,6 +19,7 @@ void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
     return reason < CL_COMPLETE ? reason : waited;
   });
   if (!queue->out_of_order) session.count_finished(*queue, number);
+  session.settle_gates();
   session.reads().send_completed();
   session.report_watched(*queue);
   const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
