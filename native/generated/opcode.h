@@ -77,6 +77,7 @@ enum class Opcode : std::uint16_t {
   output = 265,
   context_notice = 266,
   deferred_error = 267,
+  lease_limits = 268,
 };
 
 inline constexpr std::uint16_t kFirstToClient = 256;
