@@ -19,8 +19,8 @@ PolicyKind known_policy(std::uint32_t word) {
 
 }  // namespace
 
-Arbiter::Arbiter(BoardPage& board, std::uint64_t overrun_ns)
-    : board_(board), overrun_ns_(overrun_ns) {
+Arbiter::Arbiter(BoardPage& board, std::uint64_t overrun_ns, std::uint64_t overlap_ns)
+    : board_(board), overrun_ns_(overrun_ns), overlap_ns_(overlap_ns) {
   // What an arbiter before this one had granted: nobody holds the GPU, and whoever has commands
   // under way is waited for as for any other.
   for (std::size_t i = 0; i < kMaxTenants; ++i) {
@@ -35,7 +35,9 @@ void Arbiter::look() {
     const std::size_t tenant = seat.tenant.load();
     if (tenant >= kMaxTenants) continue;
     seen_[tenant].wants |= seat.wants.load() != 0;
-    seen_[tenant].busy |= seat.busy.load() != 0;
+    if (seat.busy.load() == 0) continue;
+    seen_[tenant].busy = true;
+    seen_[tenant].ends_ns = std::max(seen_[tenant].ends_ns, seat.ends_ns.load());
   }
   std::size_t present = 0;
   for (std::size_t i = 0; i < kMaxTenants; ++i) {
@@ -43,16 +45,16 @@ void Arbiter::look() {
     if (tenant.present.load() == 0) {
       state_.tenants[i] = {};
       seen_[i] = {};
-      overrun_[i] = false;
+      running_on_[i] = false;
       continue;
     }
     ++present;
     PolicyTenant& known = state_.tenants[i];
-    known.active = seen_[i].wants || (seen_[i].busy && !overrun_[i]);
+    known.active = seen_[i].wants || (seen_[i].busy && !running_on_[i]);
     known.weight = tenant.weight.load();
     known.share_ppm = tenant.share_ppm.load();
     known.device_ns = tenant.device_ns.load();
-    overrun_[i] = overrun_[i] && seen_[i].busy;
+    running_on_[i] = running_on_[i] && seen_[i].busy;
   }
   state_.kind = known_policy(board_->policy.load());
   const std::uint64_t slice_us = board_->slice_us.load();
@@ -71,17 +73,25 @@ std::uint64_t Arbiter::turn(std::uint64_t now_ns) {
     }
   }
   if (leaving_ != kNobody) {
-    if (seen_[leaving_].busy && now_ns < leaving_since_ns_ + overrun_ns_) {
-      return leaving_since_ns_ + overrun_ns_;
-    }
-    if (seen_[leaving_].busy) {
-      overrun_[leaving_] = true;
-      board_->tenants[leaving_].overruns.fetch_add(1);
-    }
-    write_trace(now_ns);
-    leaving_ = kNobody;
+    const std::uint64_t again = wait_for_leaving(now_ns);
+    if (leaving_ != kNobody) return again;
   }
   return std::min(grant_next(now_ns), now_ns + kLookEvery);
+}
+
+// Until what the last holder has under way has ended, nearly, or is no longer waited for.
+std::uint64_t Arbiter::wait_for_leaving(std::uint64_t now_ns) {
+  const Seen& seen = seen_[leaving_];
+  if (seen.busy) {
+    const std::uint64_t limit = leaving_since_ns_ + overrun_ns_;
+    const std::uint64_t call_at = seen.ends_ns == kNoEnd ? kNoEnd : seen.ends_ns - overlap_ns_;
+    if (now_ns < call_at && now_ns < limit) return std::min(call_at, limit);
+    running_on_[leaving_] = true;
+    if (now_ns >= limit) board_->tenants[leaving_].overruns.fetch_add(1);
+  }
+  write_trace(now_ns);
+  leaving_ = kNobody;
+  return now_ns;
 }
 
 bool Arbiter::others_active(std::size_t tenant) const {

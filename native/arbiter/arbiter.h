@@ -12,6 +12,9 @@
 // nobody gets more than his share): its workers read one word for each command, and the arbiter
 // sleeps.
 //
+// A change of hands takes two wakes, so the next lease is called a moment (`overlap`) before the
+// commands of the last one should have ended, and arrives when they do.
+//
 // A command cannot be stopped. If one runs on for longer than `overrun` after its grant was taken
 // back, the others no longer wait for it: the device shares itself between them as it can, and the
 // time is charged all the same when the command ends. Ending the session was refused: a long kernel
@@ -28,7 +31,7 @@ namespace tessera::arbiter {
 
 class Arbiter {
  public:
-  Arbiter(BoardPage& board, std::uint64_t overrun_ns);
+  Arbiter(BoardPage& board, std::uint64_t overrun_ns, std::uint64_t overlap_ns);
 
   // Looks at the board once and acts; when to look again if nobody rings (CLOCK_MONOTONIC, ns).
   std::uint64_t turn(std::uint64_t now_ns);
@@ -37,6 +40,7 @@ class Arbiter {
   struct Seen {
     bool wants = false;
     bool busy = false;
+    std::uint64_t ends_ns = 0;  // of the busy ones, the latest
   };
 
   void look();
@@ -44,6 +48,7 @@ class Arbiter {
   bool others_active(std::size_t tenant) const;
 
   std::uint64_t keep_or_take_back(std::uint64_t now_ns);
+  std::uint64_t wait_for_leaving(std::uint64_t now_ns);
   std::uint64_t grant_next(std::uint64_t now_ns);
   void set_end(std::uint64_t until_ns, bool contended);
   void take_back(std::uint64_t now_ns);
@@ -52,6 +57,7 @@ class Arbiter {
 
   BoardPage& board_;
   const std::uint64_t overrun_ns_;
+  const std::uint64_t overlap_ns_;
   PolicyState state_;
   std::array<Seen, kMaxTenants> seen_{};
   std::size_t holder_ = kNobody;
@@ -61,8 +67,8 @@ class Arbiter {
   std::uint64_t leaving_since_ns_ = 0;
   TraceEntry trace_{};
   std::uint64_t device_at_grant_ = 0;
-  // Leases whose commands run on beside somebody else's.
-  std::array<bool, kMaxTenants> overrun_{};
+  // Leases whose commands run on while somebody else has the GPU.
+  std::array<bool, kMaxTenants> running_on_{};
   std::uint64_t idle_since_ns_ = 0;
 };
 

@@ -192,6 +192,7 @@ std::size_t BoardPage::take_seat(std::size_t tenant) {
   if (at == seats.end()) return kMaxSeats;
   at->wants.store(0);
   at->busy.store(0);
+  at->ends_ns.store(kNoEnd);
   at->tenant.store(static_cast<std::uint32_t>(tenant));
   at->worker_pid.store(::getpid());
   return static_cast<std::size_t>(at - seats.begin());

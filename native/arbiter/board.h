@@ -31,6 +31,8 @@ inline constexpr std::size_t kMaxSeats = 512;     // sessions on one GPU
 inline constexpr std::size_t kWaitBuckets = 128;  // of the histogram of waits
 inline constexpr std::size_t kTraceLength = 8192;
 
+inline constexpr std::uint64_t kNoEnd = ~std::uint64_t{0};
+
 enum class PolicyKind : std::uint32_t { best_effort = 0, equal = 1, fixed = 2, weighted = 3 };
 
 inline constexpr std::uint32_t kMaxWeight = 10'000;  // as of cgroup's cpu.weight
@@ -69,6 +71,9 @@ struct Seat {
   std::atomic<std::uint32_t> busy;       // 1: has commands under way on the device
   std::atomic<std::uint32_t> poke;       // futex word: the worker is to look at its grant
   std::uint32_t reserved;
+  // When what is under way should have ended, by what such commands cost before (CLOCK_MONOTONIC);
+  // kNoEnd where that is not known.
+  std::atomic<std::uint64_t> ends_ns;
 };
 
 // One stretch of time in which a lease held the GPU.

@@ -9,7 +9,7 @@ namespace tessera::arbiter {
 
 const char kUsage[] =
     "usage: tessera-arbiter --board PATH --gpu ID [--policy best-effort|equal|fixed|weighted]\n"
-    "                       [--slice-us N] [--overrun-ms N] [--ready-fd N]\n"
+    "                       [--slice-us N] [--overrun-ms N] [--overlap-us N] [--ready-fd N]\n"
     "       tessera-arbiter --print-board-layout\n";
 
 namespace {
@@ -64,6 +64,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       options.slice_us = slice(value);
     } else if (name == "--overrun-ms") {
       options.overrun_ns = number<std::uint32_t>(value, "--overrun-ms") * std::uint64_t{1'000'000};
+    } else if (name == "--overlap-us") {
+      options.overlap_ns = number<std::uint32_t>(value, "--overlap-us") * std::uint64_t{1'000};
     } else if (name == "--ready-fd") {
       options.ready_fd = number<int>(value, "--ready-fd");
     } else {

@@ -21,6 +21,7 @@ struct Options {
   PolicyKind policy = PolicyKind::equal;
   std::uint32_t slice_us = 0;                // 0: the default for the number of leases
   std::uint64_t overrun_ns = 1'000'000'000;  // arbiter.h
+  std::uint64_t overlap_ns = 100'000;        // the same
   int ready_fd = -1;
 };
 

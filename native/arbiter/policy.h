@@ -33,7 +33,6 @@
 
 namespace tessera {
 
-inline constexpr std::uint64_t kNoEnd = ~std::uint64_t{0};
 inline constexpr std::size_t kNobody = kMaxTenants;
 // How many slices a lease may be owed (equal, weighted) or save up (fixed).
 inline constexpr std::uint64_t kOwedSlices = 4;

@@ -44,6 +44,8 @@ Dispatched dispatch_to_client(Handler& handler, Incoming& incoming) {
       return decoded(ContextNotice());
     case Opcode::deferred_error:
       return decoded(DeferredError());
+    case Opcode::platform_snapshot:
+      return decoded(PlatformSnapshot());
     case Opcode::lease_limits:
       return decoded(LeaseLimits());
     default:

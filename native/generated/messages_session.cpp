@@ -108,6 +108,19 @@ bool decode(Decoder& in, DeferredError& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const PlatformSnapshot& message) {
+  out.text(message.name);
+  out.text(message.vendor);
+  out.text(message.version);
+}
+
+bool decode(Decoder& in, PlatformSnapshot& message) {
+  message.name = in.text();
+  message.vendor = in.text();
+  message.version = in.text();
+  return in.complete();
+}
+
 void encode(Encoder& out, const LeaseLimits& message) {
   out.u64(message.resizes);
   out.u64s(message.memory);

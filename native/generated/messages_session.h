@@ -7,8 +7,7 @@
 
 namespace tessera::wire {
 
-// To the worker; call. Answer: device_snapshot* image_formats* then reply (text: platform version
-// of the driver).
+// To the worker; call. Answer: platform_snapshot device_snapshot* image_formats* then reply.
 struct OpenSession {
   static constexpr Opcode kOpcode = Opcode::open_session;
   static constexpr bool kBulk = false;
@@ -84,6 +83,15 @@ struct DeferredError {
 };
 
 // To the client; push.
+struct PlatformSnapshot {
+  static constexpr Opcode kOpcode = Opcode::platform_snapshot;
+  static constexpr bool kBulk = false;
+  std::string_view name{};
+  std::string_view vendor{};
+  std::string_view version{};
+};
+
+// To the client; push.
 struct LeaseLimits {
   static constexpr Opcode kOpcode = Opcode::lease_limits;
   static constexpr bool kBulk = false;
@@ -109,6 +117,8 @@ void encode(Encoder& out, const Output& message);
 bool decode(Decoder& in, Output& message);
 void encode(Encoder& out, const DeferredError& message);
 bool decode(Decoder& in, DeferredError& message);
+void encode(Encoder& out, const PlatformSnapshot& message);
+bool decode(Decoder& in, PlatformSnapshot& message);
 void encode(Encoder& out, const LeaseLimits& message);
 bool decode(Decoder& in, LeaseLimits& message);
 

@@ -146,6 +146,8 @@ const char* opcode_name(std::uint16_t opcode) {
       return "context_notice";
     case Opcode::deferred_error:
       return "deferred_error";
+    case Opcode::platform_snapshot:
+      return "platform_snapshot";
     case Opcode::lease_limits:
       return "lease_limits";
   }

@@ -77,7 +77,8 @@ enum class Opcode : std::uint16_t {
   output = 265,
   context_notice = 266,
   deferred_error = 267,
-  lease_limits = 268,
+  platform_snapshot = 268,
+  lease_limits = 269,
 };
 
 inline constexpr std::uint16_t kFirstToClient = 256;

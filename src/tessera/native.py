@@ -9,11 +9,12 @@ from pathlib import Path
 from tessera.model.errors import NativeProgramMissing
 
 PROBE = "tessera-probe"
+ARBITER = "tessera-arbiter"
 GATEKEEPER = "tessera-gatekeeper"
 WORKER = "tessera-worker"
 CLIENT_LIBRARY = "libtessera-opencl.so"
 
-ALL = (PROBE, GATEKEEPER, WORKER, CLIENT_LIBRARY)
+ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY)
 
 
 def folder() -> Path:

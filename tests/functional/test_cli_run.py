@@ -76,6 +76,19 @@ def test_the_program_sees_its_lease_and_no_other_driver(shared_fake_host: Host) 
     assert not {"OCL_ICD_FILENAMES", "TESSERA_TOKEN"} & seen.keys()
 
 
+@pytest.mark.parametrize(
+    ("options", "identity"),
+    [([], "tessera"), (["--identity", "tessera"], "tessera"), (["--identity=device"], "device")],
+)
+def test_the_program_is_told_whose_names_its_platform_bears(
+    shared_fake_host: Host, options: list[str], identity: str
+) -> None:
+    stale = {"TESSERA_IDENTITY": "pigeon"}
+    words = ("run", "--name", f"job-{identity}", *options, "--", "printenv", "TESSERA_IDENTITY")
+    assert shared_fake_host.run(*words, environment=stale).stdout == f"{identity}\n"
+    assert shared_fake_host.json("show", f"job-{identity}")["identity"] == identity
+
+
 def test_the_program_holds_the_lease_itself(shared_fake_host: Host) -> None:
     with shared_fake_host.start("run", "--name", "job", "--", "sleep", "60") as program:
         eventually(lambda: bool(shared_fake_host.leases()), "the lease is there")
@@ -210,6 +223,7 @@ REFUSALS = [
     (["run", "--memory", "much", "--", "true"], 2, "not a memory size"),
     (["run", "--memory", "1", "--fraction", "1/2", "--", "true"], 2, "not by both"),
     (["run", "--transport", "pigeon", "--", "true"], 2, "pigeon"),
+    (["run", "--identity", "pigeon", "--", "true"], 2, "pigeon"),
     (["run", "--name", "a b", "--", "true"], 2, "no name for a lease"),
     (["run", "--memory", "1TiB", "--", "true"], 4, "do not fit"),
     (["run", "--gpus", "3", "--", "true"], 4, "this host has 2"),
@@ -321,8 +335,10 @@ def test_something_else_on_the_socket(fake_host: Host, answer: bytes, said: str)
 
 
 def test_the_fast_path_reads_what_the_full_command_reads() -> None:
-    options = run.parse(["--fraction=1/4", "-n", "x", "-t", "tcp", "-g", "2", "--", "a", "-b"])
+    words = ["--fraction=1/4", "-n", "x", "-t", "tcp", "-g", "2", "--identity", "device"]
+    options = run.parse([*words, "--", "a", "-b"])
     assert options is not None
+    assert options.identity == "device"
     assert (options.fraction, options.name, options.transport) == ("1/4", "x", "tcp")
     assert (options.gpus, options.command) == ("2", ["a", "-b"])
 
@@ -330,7 +346,8 @@ def test_the_fast_path_reads_what_the_full_command_reads() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [[], ["--help"], ["-f"], ["--bogus", "a"], ["--gpus", "x", "a"], ["-f=1/4", "a"], ["--"]]
-    + [["-f", "1/2", "-m", "1", "a"], ["--transport", "pigeon", "a"], ["--gpus", "-1", "a"]],
+    + [["-f", "1/2", "-m", "1", "a"], ["--transport", "pigeon", "a"], ["--gpus", "-1", "a"]]
+    + [["--identity", "pigeon", "a"]],
 )
 def test_the_fast_path_leaves_the_rest_to_the_full_command(arguments: list[str]) -> None:
     assert run.parse(arguments) is None

@@ -111,6 +111,7 @@ def test_the_typed_client_raises_the_daemons_errors(fake_host: Host) -> None:
         (b'{"memory": -1}', 422, "InvalidRequest"),
         (b'{"memory": "1e99"}', 422, "InvalidMemory"),
         (b'{"name": "../../x"}', 422, "InvalidName"),
+        (b'{"identity": "pigeon"}', 422, "InvalidRequest"),
         (b'{"unknown": 1}', 422, "InvalidRequest"),
         (b'{"holder_pid": 0}', 422, "InvalidRequest"),
         (b'{"holder_pid": 4194304}', 422, "InvalidRequest"),

@@ -16,6 +16,7 @@ import pytest
 from helpers.host import Host
 from helpers.leases import real_host
 from helpers.programs import run_bare, run_leased
+from tessera import __version__
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -53,6 +54,36 @@ def test_clinfo_shows_one_platform_with_one_device_of_a_quarter(host: Host) -> N
     assert fact(leased.stdout, "CL_DEVICE_GLOBAL_MEM_SIZE") == [str(whole // 4)]
     for same in ("CL_DEVICE_NAME", "CL_DEVICE_MAX_COMPUTE_UNITS", "CL_DRIVER_VERSION"):
         assert fact(leased.stdout, same) == fact(bare, same)
+
+
+# Whose names, and which of them.
+NAMES = ("CL_PLATFORM_NAME", "CL_PLATFORM_VENDOR", "CL_PLATFORM_VERSION")
+
+
+def names(raw: str) -> list[str]:
+    return [fact(raw, name)[0] for name in NAMES]
+
+
+def test_a_lease_is_named_tessera_or_as_its_device_is(host: Host) -> None:
+    bare = run_bare(needed("clinfo"), "--raw").stdout
+    plain = run_leased(host, "clinfo", "--raw")
+    lent = run_leased(host, "clinfo", "--raw", options=("-f", "1/4", "--identity", "device"))
+    assert (plain.stderr, lent.stderr) == ("", "")
+    assert names(plain.stdout) == ["Tessera", "Tessera", f"OpenCL 3.0 Tessera {__version__}"]
+    assert names(lent.stdout) == names(bare)
+    assert "Tessera" not in " ".join(names(bare))
+    # The names change and nothing else: one platform, the lease's memory, extensions and functions.
+    assert fact(lent.stdout, "#PLATFORMS") == ["1"]
+    named = re.compile("|".join(NAMES))
+    for one, other in zip(plain.stdout.splitlines(), lent.stdout.splitlines(), strict=True):
+        assert one == other or named.search(one), (one, other)
+
+
+def test_an_identity_that_is_none_is_named_and_the_program_goes_on(host: Host) -> None:
+    done = run_leased(host, "env", "TESSERA_IDENTITY=pigeon", needed("clinfo"), "--raw")
+    assert done.returncode == 0
+    assert "TESSERA_IDENTITY is 'pigeon'" in done.stderr
+    assert names(done.stdout)[0] == "Tessera"
 
 
 def test_the_memory_that_clinfo_shows_is_that_of_the_lease(host: Host) -> None:

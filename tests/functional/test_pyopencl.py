@@ -4,9 +4,8 @@
 The tests come from pyopencl's source distribution of the version that is installed, fetched once. They
 run outside of that source, so that the installed wheel is what they import.
 
-Some of them take another path where the platform's vendor is PoCL. A test that is lost through a lease is
-therefore run once more on the bare device under a lease's name (a layer of the loader changes the name and
-nothing else): if it fails there too, it is the name that it fails for.
+pyopencl chooses code paths by the platform's name, vendor and version. So the lease bears those of its
+device (`--identity device`), and both runs choose the same; there are no exceptions.
 """
 
 from __future__ import annotations
@@ -17,18 +16,19 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from helpers.host import Host
 from helpers.leases import real_host
-from helpers.programs import CACHE, native, run_bare, run_leased
+from helpers.programs import CACHE, run_bare, run_leased
 
 VERSION = importlib.metadata.version("pyopencl")
 QUICK = ("test_wrapper.py", "test_enqueue_copy.py", "test_arrays_in_structs.py", "test_clrandom.py")
+LEASE = ("--fraction", "1/4", "--identity", "device")
 LEAST = {"quick": 60, "full": 250}  # passed on the bare device, or something is wrong with the run
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -65,11 +65,14 @@ def fetch(folder: Path) -> None:
 
 
 def results(run: Run, suite: Path, files: Sequence[str], report: Path) -> dict[str, str]:
-    """Name of each test -> "passed", or what became of it instead, of a run of these files."""
+    """Name of each test -> "passed", or what became of it instead, of a run of these files.
+
+    pyopencl keeps built programs in a cache of the run's own: devices of one name would share one.
+    """
     # Without a configuration, which would be that of the project around the folder.
     options = ["-q", "-c", "/dev/null", "--rootdir", str(suite), "-p", "no:cacheprovider"]
     options.append(f"--junitxml={report}")
-    pyopencl_cache = {"XDG_CACHE_HOME": str(CACHE / "xdg")}
+    pyopencl_cache = {"XDG_CACHE_HOME": str(CACHE / f"xdg-{report.stem}")}
     done = run(
         sys.executable, "-m", "pytest", *options, *files,
         environment=pyopencl_cache, cwd=suite, limit=3600,
@@ -77,7 +80,7 @@ def results(run: Run, suite: Path, files: Sequence[str], report: Path) -> dict[s
     assert report.is_file(), done.stdout + done.stderr
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        name = plain(f"{case.get('classname')}::{case.get('name')}")
+        name = f"{case.get('classname')}::{case.get('name')}"
         ends = [child for child in case if child.tag in ("failure", "error", "skipped")]
         found[name] = f"{ends[0].tag}: {ends[0].get('message')}" if ends else "passed"
     return found
@@ -87,32 +90,8 @@ def compare(host: Host, suite: Path, files: Sequence[str], least: int, folder: P
     bare = results(run_bare, suite, files, folder / "bare.xml")
     passed = {name for name, end in bare.items() if end == "passed"}
     assert len(passed) >= least, bare
-    leased = results(lambda *a, **k: run_leased(host, *a, **k), suite, files, folder / "leased.xml")
-    lost = {name for name in passed if leased.get(name) != "passed"}
-    assert lost - failing_under_our_name(suite, lost, folder) == set(), leased
-
-
-def failing_under_our_name(suite: Path, names: set[str], folder: Path) -> set[str]:
-    """Those of the tests that fail on the bare device as soon as it bears a lease's name."""
-    if not names:
-        return set()
-    functions = sorted({name.split("::")[1].split("[")[0] for name in names})
-    layer = {"OPENCL_LAYERS": native("libtessera-vendor-layer.so")}
-
-    def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        environment = options.pop("environment") | layer
-        return run_bare(*command, environment=environment, **options)
-
-    renamed = results(run, suite, ("-k", " or ".join(functions)), folder / "renamed.xml")
-    assert names <= renamed.keys()
-    return {name for name in names if renamed[name] != "passed"}
-
-
-def plain(name: str) -> str:
-    """Without the platform's name, which stands in tests that are parametrized by device."""
-    for platform in ("Portable Computing Language", "Tessera"):
-        name = name.replace(platform, "PLATFORM")
-    return name
+    leased = results(partial(run_leased, host, options=LEASE), suite, files, folder / "leased.xml")
+    assert {name: leased.get(name) for name in passed if leased.get(name) != "passed"} == {}
 
 
 def test_the_quick_part(host: Host, suite: Path, tmp_path: Path) -> None:

@@ -2,22 +2,57 @@
 """Stand-ins for the native programs, for tests of the daemon's own logic.
 
 The fake gatekeeper keeps the real one's promises towards the daemon (arguments, ready line, socket, quota
-page, SIGTERM) and serves nobody. How it misbehaves is chosen by a file `mode` beside it.
+page, SIGTERM) and serves nobody. How it misbehaves is chosen by a file `mode` beside it. The fake arbiter
+makes a board that nobody uses, takes over the one that is there, and notes in `arbiter-notes` what it was
+told; `arbiter-mode` chooses how it misbehaves.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from ctypes import sizeof
 from pathlib import Path
 
 from tessera import native
-from tessera.leases import quota
+from tessera.leases import board, quota
 from tessera.model.gpu import DeviceType, Gpu
 
 MEMORY = 4_000_000_001
 
 EMPTY_PAGE = bytes(quota.QuotaPage(magic=quota.MAGIC, version=quota.VERSION, gpu_count=1))
+
+# All behind it is zero.
+BOARD_HEAD = bytes(board.Board(magic=board.MAGIC, version=board.VERSION, started_ns=1))[:256]
+
+ARBITER = """#!{python} -S
+import json, os, signal, sys, time
+here = os.path.dirname(__file__)
+mode = open(os.path.join(here, "arbiter-mode")).read().strip()
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+def note(what, told=None):
+    with open(os.path.join(here, "arbiter-notes"), "a") as notes:
+        notes.write(json.dumps([arguments["--gpu"], what, told]) + "\\n")
+taken_over = os.path.exists(arguments["--board"])
+note("start", [arguments["--policy"], arguments["--slice-us"], taken_over])
+if mode == "fail":
+    sys.exit("no such board")
+if mode == "silent":
+    time.sleep(60)
+if not taken_over:
+    with open(arguments["--board"], "wb", opener=lambda *_: os.open(*_, 0o600)) as page:
+        page.write({head!r})
+        page.truncate({size})
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGHUP, lambda *_: note("look"))
+ready = int(arguments["--ready-fd"])
+os.write(ready, b"nonsense\\n" if mode == "garbage" else b"ready\\n")
+os.close(ready)
+if mode == "short":
+    sys.exit("cannot run")
+while True:
+    signal.pause()
+"""
 
 GATEKEEPER = """#!{python} -S
 import json, os, signal, socket, sys, time
@@ -117,14 +152,25 @@ def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
     folder.mkdir(exist_ok=True)
     text = json.dumps(report([device(index) for index in range(devices)]))
     programs = {
+        native.ARBITER: ARBITER.format(
+            python=sys.executable, head=BOARD_HEAD, size=sizeof(board.Board)
+        ),
         native.GATEKEEPER: GATEKEEPER.format(python=sys.executable, page=page),
         native.PROBE: PROBE.format(python=sys.executable, report=text),
         native.WORKER: "",
         native.CLIENT_LIBRARY: "",
         "mode": "well",
         "probe-mode": "well",
+        "arbiter-mode": "well",
     }
     for name, content in programs.items():
         (folder / name).write_text(content)
         (folder / name).chmod(0o755)
     return folder
+
+
+def arbiter_notes(folder: Path) -> list[tuple[str, str, list[object] | None]]:
+    """What the fake arbiters in `folder` were told: GPU, `start` or `look`, and the words of a start."""
+    path = folder / "arbiter-notes"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [tuple(json.loads(line)) for line in lines]

@@ -106,6 +106,8 @@ def test_memory_may_be_text() -> None:
         ({"gpus": 9}, InvalidRequest),
         ({"gpus": "many"}, InvalidRequest),
         ({"transport": "pigeon"}, InvalidRequest),
+        ({"identity": "pigeon"}, InvalidRequest),
+        ({"identity": None}, InvalidRequest),
         ({"colour": "red"}, InvalidRequest),
         ({"fraction": "1/4", "memory": 5}, UsageError),
     ],

@@ -8,15 +8,15 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers import fakes
-from helpers.processes import command_lines_with, descriptors, eventually, is_running
-from tessera.inventory import Inventory
-from tessera.leases import gatekeeper
+from helpers.daemons import ME, Daemons, until
+from helpers.processes import descriptors, eventually, is_running
+from tessera.leases import gatekeeper, spawn
 from tessera.leases.peer import Peer
 from tessera.leases.service import LeaseService
 from tessera.model.errors import (
@@ -31,46 +31,7 @@ from tessera.model.errors import (
     RuntimeFolderUnusable,
     TesseraError,
 )
-from tessera.model.lease import Lease, LeaseRequest, LeaseState, Transport
-from tessera.store import Store
-
-ME = Peer(uid=os.geteuid(), pid=os.getpid())
-
-Scenario = Callable[[LeaseService], Awaitable[None]]
-
-
-class Daemons:
-    """A runtime folder, a database and fake programs, on which daemons come and go."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "run"
-        self.native = fakes.install(folder / "native")
-        self.url = f"sqlite:///{folder}/state/tessera.db"
-
-    def behave(self, mode: str) -> None:
-        (self.native / "mode").write_text(mode)
-
-    def run(self, scenario: Scenario, reserve: int = 0) -> None:
-        """One daemon's life: start, scenario, end without ending any lease."""
-
-        async def life() -> None:
-            store = Store(self.url, "here")
-            service = LeaseService(store, Inventory({}, boards=dict), self.folder, reserve, {})
-            await service.start()
-            try:
-                await scenario(service)
-            finally:
-                await service.close()
-                store.close()
-
-        asyncio.run(life())
-
-    def lease_folders(self) -> list[str]:
-        folder = self.folder / "leases"
-        return sorted(os.listdir(folder)) if folder.exists() else []
-
-    def gatekeepers(self) -> list[int]:
-        return [pid for pid in command_lines_with(str(self.folder)) if is_running(pid)]
+from tessera.model.lease import Identity, Lease, LeaseRequest, LeaseState, Transport
 
 
 @pytest.fixture
@@ -78,8 +39,7 @@ def host(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon
     host = Daemons(short_folder)
     monkeypatch.setenv("TESSERA_NATIVE_DIR", str(host.native))
     yield host
-    for pid in host.gatekeepers():
-        os.kill(pid, signal.SIGKILL)
+    host.close()
 
 
 @pytest.fixture
@@ -87,14 +47,6 @@ def holder() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "60"]) as child:
         yield child
         child.kill()
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"not within 5 s: {what}")
 
 
 def test_a_lease_is_granted_and_released(host: Daemons) -> None:
@@ -107,6 +59,7 @@ def test_a_lease_is_granted_and_released(host: Daemons) -> None:
         assert lease.environment == {
             "OCL_ICD_VENDORS": str(folder / "vendors"),
             "TESSERA_ENDPOINT": lease.endpoint,
+            "TESSERA_IDENTITY": "tessera",
             "TESSERA_LEASE": lease.id,
         }
         assert "OCL_ICD_FILENAMES" in lease.environment_unset
@@ -130,6 +83,19 @@ def test_a_lease_is_granted_and_released(host: Daemons) -> None:
     host.run(scenario)
     assert host.lease_folders() == []
     assert host.gatekeepers() == []
+
+
+@pytest.mark.parametrize("identity", Identity)
+def test_the_workload_is_told_whose_names_its_platform_bears(
+    host: Daemons, identity: Identity
+) -> None:
+    async def scenario(service: LeaseService) -> None:
+        lease = await service.grant(LeaseRequest(identity=identity), ME)
+        assert lease.identity is identity
+        assert lease.environment["TESSERA_IDENTITY"] == identity.value
+        await service.release(lease.id, ME)
+
+    host.run(scenario)
 
 
 def test_the_files_of_a_lease_are_private(host: Daemons) -> None:
@@ -319,7 +285,7 @@ def test_a_gatekeeper_that_does_not_listen_to_term_is_killed(
     host: Daemons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.behave("stubborn")
-    monkeypatch.setattr(gatekeeper, "_STOP_LIMIT", 0.2)
+    monkeypatch.setattr(spawn, "_STOP_LIMIT", 0.2)
 
     async def scenario(service: LeaseService) -> None:
         lease = await service.grant(LeaseRequest(), ME)

@@ -76,6 +76,7 @@ def test_a_daemon_started_inside_a_lease_sees_the_host() -> None:
         "OCL_ICD_VENDORS": "/run/tessera/leases/1/vendors",
         "TESSERA_LEASE": "1",
         "TESSERA_ENDPOINT": "shm:/x",
+        "TESSERA_IDENTITY": "device",
         "HOME": "/root",
     }
     assert environment.for_daemon(inside) == {"HOME": "/root"}

@@ -5,32 +5,17 @@ from __future__ import annotations
 
 import os
 from ctypes import sizeof
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.samples import a_lease
 from tessera.leases import quota
 from tessera.leases.quota import QuotaPage, read_page, stats_of
 from tessera.model.errors import QuotaPageUnreadable
-from tessera.model.lease import GpuShare, Lease, LeaseState, Transport
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def a_lease(gpus: int = 2) -> Lease:
-    return Lease(
-        id="0123",
-        name="job",
-        state=LeaseState.ACTIVE,
-        transport=Transport.SHM,
-        gpus=tuple(GpuShare(gpu=f"gpu{number}", memory=100) for number in range(gpus)),
-        owner_uid=0,
-        created_at=NOW,
-        updated_at=NOW,
-    )
+from tessera.model.lease import Transport
 
 
 def a_page() -> QuotaPage:

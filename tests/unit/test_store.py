@@ -27,6 +27,7 @@ from tessera.model.lease import (
     ProcessId,
     Transport,
 )
+from tessera.model.policy import PolicyChange, PolicyKind
 from tessera.store import Store, database
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -202,3 +203,32 @@ def test_a_database_server_that_goes_and_comes_back() -> None:
         server.start()
         assert store.live() == [a_lease()]
         store.close()
+
+
+def test_the_tables_of_an_older_tessera_get_what_they_lack(url: str) -> None:
+    store = with_store(url)
+    store.save(a_lease())
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE leases DROP COLUMN weight"))
+        connection.execute(text("DROP TABLE gpu_policies"))
+        connection.execute(text("UPDATE tessera_schema SET version = 1"))
+    engine.dispose()
+    store = with_store(url)
+    assert store.live() == [a_lease().model_copy(update={"weight": DEFAULT_WEIGHT})]
+    assert store.policies() == {}
+    store.close()
+
+
+def test_the_policy_of_a_gpu_is_kept(url: str) -> None:
+    fixed = PolicyChange(policy=PolicyKind.FIXED)
+    short = PolicyChange(policy=PolicyKind.EQUAL, time_slice_ms=1.5)
+    here, there = with_store(url), with_store(url, "there")
+    for chosen in (fixed, short):
+        here.save_policy("gpu0", chosen)
+    here.save_policy("gpu1", fixed)
+    assert here.policies() == {"gpu0": short, "gpu1": fixed}
+    assert there.policies() == {}
+    here.close()
+    there.close()

@@ -154,7 +154,9 @@ void Platform::publish(Snapshot snapshot) {
 }
 
 Platform::Platform(Snapshot snapshot)
-    : Typed(nullptr), image_formats_(std::move(snapshot.image_formats)) {
+    : Typed(nullptr),
+      image_formats_(std::move(snapshot.image_formats)),
+      identity_(platform_identity(wanted_identity(), snapshot.platform.value_or(PlatformTexts()))) {
   for (Snapshot::Entry& entry : snapshot.devices) {
     owned_.push_back(
         std::make_unique<Device>(*this, entry.device, entry.memory, std::move(entry.facts)));

@@ -8,10 +8,12 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "opencl/client/identity.h"
 #include "opencl/client/object.h"
 
 namespace tessera::client {
@@ -67,7 +69,8 @@ struct Snapshot {
     std::uint64_t memory;
     Device::Facts facts;
   };
-  std::vector<Entry> devices;  // by index: 0, 1, ...
+  std::optional<PlatformTexts> platform;  // behind the first device; none: its driver told nothing
+  std::vector<Entry> devices;             // by index: 0, 1, ...
   std::vector<ImageFormatList> image_formats;
 };
 
@@ -84,6 +87,7 @@ class Platform final : public Typed<Platform> {
   explicit Platform(Snapshot snapshot);
   const std::vector<Device*>& devices() const { return devices_; }
   const std::vector<ImageFormatList>& image_formats() const { return image_formats_; }
+  const PlatformIdentity& identity() const { return identity_; }
   // By a bit-field of types, CL_DEVICE_TYPE_DEFAULT or _ALL. Throws
   // ApiError(CL_INVALID_DEVICE_TYPE).
   std::vector<Device*> of_type(cl_device_type type) const;
@@ -99,6 +103,7 @@ class Platform final : public Typed<Platform> {
   std::vector<std::unique_ptr<Device>> owned_;
   std::vector<Device*> devices_;
   std::vector<ImageFormatList> image_formats_;
+  PlatformIdentity identity_;
   bool devices_apart_ = true;
 };
 

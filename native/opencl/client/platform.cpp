@@ -16,8 +16,6 @@
 namespace tessera::client {
 namespace {
 
-constexpr const char* kName = "Tessera";
-constexpr const char* kVersion = "OpenCL 3.0 Tessera " TESSERA_VERSION;
 constexpr std::size_t kCounters = 6;
 
 // Once is enough: loaders and programs ask several times.
@@ -95,12 +93,13 @@ cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform, cl_platform_info p
       case CL_PLATFORM_PROFILE:
         return info.text("FULL_PROFILE");
       case CL_PLATFORM_VERSION:
-        return info.text(kVersion);
+        return info.text(object.identity().version);
       case CL_PLATFORM_NUMERIC_VERSION:
-        return info.value(cl_version{CL_MAKE_VERSION(3, 0, 0)});
+        return info.value(object.identity().numeric_version);
       case CL_PLATFORM_NAME:
+        return info.text(object.identity().name);
       case CL_PLATFORM_VENDOR:
-        return info.text(kName);
+        return info.text(object.identity().vendor);
       case CL_PLATFORM_EXTENSIONS:
         return info.text(object.extensions());
       case CL_PLATFORM_EXTENSIONS_WITH_VERSION: {

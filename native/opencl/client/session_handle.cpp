@@ -20,7 +20,21 @@ namespace {
 constexpr std::size_t kMaxFacts = 4096;
 constexpr std::size_t kMaxFormatLists = 256;
 
+// A program reads these to their NUL: there must be none before their end.
+bool fits_platform(std::string_view text) {
+  return text.size() <= PlatformTexts::kLongest && text.find('\0') == text.npos;
+}
+
 }  // namespace
+
+void Session::handle(const wire::PlatformSnapshot& message, Incoming&) {
+  const bool fits = opening_ && !snapshot_.platform && fits_platform(message.name) &&
+                    fits_platform(message.vendor) && fits_platform(message.version);
+  if (!fits) throw ChannelClosed("the worker sent a platform that does not fit");
+  snapshot_.platform = {.name = std::string(message.name),
+                        .vendor = std::string(message.vendor),
+                        .version = std::string(message.version)};
+}
 
 void Session::handle(const wire::DeviceSnapshot& message, Incoming&) {
   const bool fits =

@@ -41,10 +41,6 @@ void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64
   count_round_trip();
 }
 
-void Answers::reply(std::uint64_t of, cl_int status, std::string_view text) {
-  reply(of, status, {}, std::as_bytes(std::span(text)));
-}
-
 void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool waited) {
   if (waited) output_.drain();
   wire::ReadDone message;

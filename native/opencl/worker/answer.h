@@ -45,7 +45,6 @@ class Answers {
   // Answers the call with sequence number `of`; what kernels printed so far goes first.
   void reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values = {},
              wire::Blob data = {}, Bulk bulk = {});
-  void reply(std::uint64_t of, cl_int status, std::string_view text);
   // The end of a read: `bulk` has the bytes, or is empty when the command failed. `waited`: the
   // client waits for it now.
   void read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool waited);

@@ -115,6 +115,10 @@ void Gate::entered(const Flight& flight) {
     entering_ = false;
     flights_.push_back(flight);
     estimated_ns_ += flight.estimate_ns;
+    if (is_metered()) {
+      const bool known = flights_.size() == 1 || seat_.ends_ns.load() != kNoEnd;
+      seat_.ends_ns.store(known && flight.estimate_ns != 0 ? clock_ns() + estimated_ns_ : kNoEnd);
+    }
     if (flights_.size() % kBatch == 0) reap();
   }
   // The grant may have been taken back meanwhile, when the minder found nothing to wait for.

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "opencl/worker/svm_memory.h"
@@ -118,7 +119,32 @@ void send_formats(Answers& answers, cl_context context, cl_mem_flags flags,
   answers.send(message);
 }
 
+// Empty where the driver has no such text, or one that is longer than any platform's.
+std::string platform_text(cl_platform_id platform, cl_platform_info what) {
+  std::size_t size = 0;
+  constexpr std::size_t kLongest = 1024;  // bytes; what the client takes (PlatformTexts)
+  if (clGetPlatformInfo(platform, what, 0, nullptr, &size) != CL_SUCCESS || size > kLongest) {
+    return {};
+  }
+  std::string text(size, '\0');
+  if (size == 0 || clGetPlatformInfo(platform, what, size, text.data(), nullptr) != CL_SUCCESS) {
+    return {};
+  }
+  return text.c_str();
+}
+
 }  // namespace
+
+void send_platform_snapshot(Answers& answers, cl_platform_id platform) {
+  const std::string name = platform_text(platform, CL_PLATFORM_NAME);
+  const std::string vendor = platform_text(platform, CL_PLATFORM_VENDOR);
+  const std::string version = platform_text(platform, CL_PLATFORM_VERSION);
+  wire::PlatformSnapshot message;
+  message.name = name;
+  message.vendor = vendor;
+  message.version = version;
+  answers.send(message);
+}
 
 void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id device,
                           std::uint64_t limit) {
@@ -165,18 +191,6 @@ void send_image_formats(Answers& answers, cl_platform_id platform, cl_device_id 
     }
   }
   clReleaseContext(context);
-}
-
-std::string platform_version(cl_platform_id platform) {
-  std::size_t size = 0;
-  if (clGetPlatformInfo(platform, CL_PLATFORM_VERSION, 0, nullptr, &size) != CL_SUCCESS ||
-      size == 0) {
-    return {};
-  }
-  std::string text(size, '\0');
-  clGetPlatformInfo(platform, CL_PLATFORM_VERSION, size, text.data(), nullptr);
-  text.resize(text.find('\0'));
-  return text;
 }
 
 }  // namespace tessera::worker

@@ -4,12 +4,12 @@
 #include <CL/cl.h>
 
 #include <cstdint>
-#include <string>
-
 #include "opencl/worker/answer.h"
 
 namespace tessera::worker {
 
+// Sends what the platform calls itself; what the driver does not tell is empty.
+void send_platform_snapshot(Answers& answers, cl_platform_id platform);
 // Sends every fact that the driver tells of a device, so that no query of the client costs a round
 // trip. What a session does not carry (device queues, pipes, sub-devices, SVM of the whole system)
 // reads as absent.
@@ -17,6 +17,5 @@ void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id d
                           std::uint64_t limit);
 // Sends the image formats of each image type and use; nothing for a device without images.
 void send_image_formats(Answers& answers, cl_platform_id platform, cl_device_id device);
-std::string platform_version(cl_platform_id platform);
 
 }  // namespace tessera::worker

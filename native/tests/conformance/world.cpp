@@ -17,7 +17,9 @@ void pick_device(World& w) {
   OK(clGetDeviceIDs(w.platform, CL_DEVICE_TYPE_ALL, 1, &w.device, nullptr));
   // The first word of every object is its driver's table: the ICD contract.
   std::memcpy(&w.table, static_cast<const void*>(w.platform), sizeof w.table);
-  w.tessera = platform_name(w.platform) == "Tessera";
+  // A lease may bear another platform's name; its driver's own function is there all the same.
+  w.tessera = clGetExtensionFunctionAddressForPlatform(w.platform, "clGetSessionCountersTESSERA") !=
+              nullptr;
   cl_device_svm_capabilities svm = 0;
   OK(clGetDeviceInfo(w.device, CL_DEVICE_SVM_CAPABILITIES, sizeof svm, &svm, nullptr));
   w.svm_coarse = (svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0;

@@ -38,7 +38,7 @@ std::vector<worker::Device> null_devices(std::size_t count) {
 
 }  // namespace
 
-WorkerPair::WorkerPair(TransportKind kind, std::size_t devices)
+WorkerPair::WorkerPair(TransportKind kind, std::size_t devices, Gates gates)
     : devices_(devices),
       pair_(make_pair(kind)),
       quota_(make_quota(devices)),
@@ -48,6 +48,7 @@ WorkerPair::WorkerPair(TransportKind kind, std::size_t devices)
   setup.quota = &quota_;
   setup.slot = slot_;
   setup.devices = null_devices(devices);
+  setup.gates = std::move(gates);
   setup.on_end = [this](const char* reason) {
     const std::lock_guard lock(mutex_);
     reason_ = reason;

@@ -27,7 +27,9 @@ struct Arrived {
 
 class WorkerPair {
  public:
-  explicit WorkerPair(TransportKind kind = TransportKind::shm, std::size_t devices = 1);
+  using Gates = std::vector<std::unique_ptr<worker::Gate>>;
+  explicit WorkerPair(TransportKind kind = TransportKind::shm, std::size_t devices = 1,
+                      Gates gates = {});
   WorkerPair(const WorkerPair&) = delete;
   WorkerPair& operator=(const WorkerPair&) = delete;
   // Closes the client's end and waits for the session.

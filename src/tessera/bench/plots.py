@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tessera.bench.errors import BenchPackageMissing
 from tessera.bench.result import BARE, MACHINE, Report, Series
-from tessera.bench.tables import bulk_bytes, format_duration
+from tessera.bench.tables import bulk_bytes
 from tessera.model.errors import InvalidRequest
+from tessera.model.units import format_duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,17 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tessera.bench.result import BARE, MACHINE, Account, Report, Series, Summary, Target
+from tessera.model.units import format_duration
 
 WIDTH = 160  # of a file or a pipe, which have none
 _MIB = 1024 * 1024
-
-
-def format_duration(nanoseconds: float) -> str:
-    """Three digits and a unit."""
-    for limit, unit, scale in ((1e3, "ns", 1.0), (1e6, "us", 1e3), (1e9, "ms", 1e6)):
-        if abs(nanoseconds) < limit:
-            return f"{nanoseconds / scale:.3g} {unit}"
-    return f"{nanoseconds / 1e9:.3g} s"
 
 
 def bulk_bytes(name: str) -> int | None:

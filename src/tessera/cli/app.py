@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from tessera.bench.cli import app as bench
-from tessera.cli import commands, output, run
+from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.model.errors import TesseraError, UsageError
-from tessera.model.lease import Transport
+from tessera.model.lease import Identity, Transport
 
 app = typer.Typer(
     name="tessera",
@@ -50,6 +50,18 @@ def _complete_lease(incomplete: str) -> list[str]:
         return []
 
 
+def _complete_gpu(incomplete: str) -> list[str]:
+    try:
+        with commands.client(autostart=False) as client:
+            return [gpu.id for gpu in client.gpus() if gpu.id.startswith(incomplete)]
+    except TesseraError:
+        return []
+
+
+GpuArgument = Annotated[
+    str, typer.Argument(metavar="GPU", help="Such as gpu0.", autocompletion=_complete_gpu)
+]
+
 LeaseArgument = Annotated[
     str, typer.Argument(metavar="LEASE", help="Name or id.", autocompletion=_complete_lease)
 ]
@@ -72,11 +84,16 @@ def run_command(
     transport: Annotated[
         Transport, typer.Option("--transport", "-t", help="How messages reach the worker.")
     ] = Transport.SHM,
+    identity: Annotated[
+        Identity,
+        typer.Option(help="Whose names the platform bears: Tessera's, or the device's own."),
+    ] = Identity.TESSERA,
 ) -> None:
     """Run a program on a piece of a GPU (no size: all of it)."""
     options = run.Options(command)
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
+    options.identity = identity.value
     if fraction and memory:
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
@@ -117,6 +134,29 @@ def stats(
 ) -> None:
     """Show the sessions of leases and their counters."""
     commands.show_stats(leases or [], output_format)
+
+
+@app.command()
+def policy(
+    gpu: Annotated[
+        str | None,
+        typer.Argument(metavar="[GPU]", help="All when left out.", autocompletion=_complete_gpu),
+    ] = None,
+    chosen: Annotated[
+        str | None,
+        typer.Option("--set", metavar="POLICY", help="best-effort, equal, fixed or weighted."),
+    ] = None,
+    time_slice: Annotated[
+        str | None, typer.Option("--slice", metavar="TIME", help="1ms to 30ms, or auto.")
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Show or set how leases share the time of a GPU.
+
+    best-effort: whoever waits longest; equal: the same for all that run; weighted: by the leases'
+    weights; fixed: what each has of the memory, and no more.
+    """
+    sharing.policy(gpu, chosen, time_slice, output_format)
 
 
 @app.command()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 TRANSPORTS = ("shm", "unix", "tcp")
+IDENTITIES = ("tessera", "device")
 _VALUES = {
     "-f": "fraction",
     "--fraction": "fraction",
@@ -45,6 +46,7 @@ _VALUES = {
     "--name": "name",
     "-t": "transport",
     "--transport": "transport",
+    "--identity": "identity",
 }
 
 
@@ -58,6 +60,7 @@ class Options:
         self.gpus = "1"
         self.name: str | None = None
         self.transport = "shm"
+        self.identity = "tessera"
 
 
 def parse(arguments: list[str]) -> Options | None:
@@ -88,6 +91,7 @@ def parse(arguments: list[str]) -> Options | None:
         and options.gpus.isdecimal()
         and int(options.gpus[:9]) > 0
         and options.transport in TRANSPORTS
+        and options.identity in IDENTITIES
         and not (options.fraction and options.memory)
     )
     return options if well_formed else None
@@ -137,6 +141,7 @@ def _lease(options: Options) -> dict[str, object]:
         "fraction": options.fraction,
         "memory": options.memory,
         "transport": options.transport,
+        "identity": options.identity,
         "holder_pid": os.getpid(),
         "command": options.command,
     }

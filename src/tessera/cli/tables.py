@@ -16,8 +16,9 @@ from rich.text import Text
 from tessera.cli.output import console
 from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseState
-from tessera.model.stats import Counters, LeaseStats
-from tessera.model.units import format_bytes, format_count
+from tessera.model.policy import GpuPolicy
+from tessera.model.stats import Counters, DeviceUse, LeaseStats
+from tessera.model.units import format_bytes, format_count, format_duration, format_part
 
 _STATE_STYLES = {
     LeaseState.ACTIVE: "green",
@@ -88,7 +89,8 @@ def _gpu_names(lease: Lease) -> str:
 
 
 def _state(lease: Lease) -> Text:
-    return Text(lease.state.value, style=_STATE_STYLES.get(lease.state, "yellow"))
+    style = "yellow" if lease.conditions else _STATE_STYLES.get(lease.state, "yellow")
+    return Text(lease.state.value, style=style)
 
 
 def leases(found: Sequence[Lease]) -> Table:
@@ -134,12 +136,18 @@ def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
         ("id", shown.id),
         ("state", _state(shown)),
         ("mode", f"{shown.mode.value}, through {shown.transport.value}"),
+        ("identity", shown.identity.value),
     ]
     facts += [
         (share.gpu, f"{format_bytes(share.memory)} ({share.memory} bytes)") for share in shown.gpus
     ]
+    facts.append(("weight", str(shown.weight)))
     if shown.reason:
         facts.append(("reason", shown.reason))
+    facts += [
+        ("condition", Text(f"{condition.name}: {condition.message}", style="yellow"))
+        for condition in shown.conditions
+    ]
     facts += [
         ("command", one_line(shown.command) or "-"),
         ("holder", f"pid {shown.holder.pid}" if shown.holder else "none: lives until stopped"),
@@ -189,9 +197,37 @@ def sessions(stats: LeaseStats) -> Table:
 def stats_title(stats: LeaseStats) -> str:
     """A line for the lease and one for each of its GPUs."""
     lines = [f"{stats.name}: {len(stats.sessions)} sessions now, {stats.sessions_total} in all"]
-    lines += [
-        f"{gpu.gpu}: {format_bytes(gpu.used)} of {format_bytes(gpu.limit)} in use, "
-        f"{format_bytes(gpu.peak)} at most, {gpu.refused} allocations refused"
-        for gpu in stats.gpus
-    ]
+    for gpu in stats.gpus:
+        lines.append(
+            f"{gpu.gpu}: {format_bytes(gpu.used)} of {format_bytes(gpu.limit)} in use, "
+            f"{format_bytes(gpu.peak)} at most, {gpu.refused} allocations refused"
+        )
+        if gpu.device:
+            indent = " " * (len(gpu.gpu) + 2)
+            lines += [indent + line for line in _device_lines(gpu.device)]
     return "\n".join(lines)
+
+
+def _device_lines(device: DeviceUse) -> list[str]:
+    used = (
+        f"{format_duration(device.device_ns)} of device time: {format_part(device.duty)} of the time"
+        f" here, {format_part(device.share)} of what all leases used"
+    )
+    got = f"{format_count(device.grants)} grants, {format_count(device.commands)} commands"
+    if device.wait_p50_us is None or device.wait_p99_us is None:
+        return [used, f"{got}, no waits"]
+    p50, p99 = (
+        format_duration(device.wait_p50_us * 1000),
+        format_duration(device.wait_p99_us * 1000),
+    )
+    return [used, f"{got}, {format_count(device.waits)} waits: p50 {p50}, p99 {p99}"]
+
+
+def policies(found: Sequence[GpuPolicy]) -> Table:
+    rows = [(one.gpu, one.policy.value, _slice(one), str(one.leases)) for one in found]
+    return _table(("GPU", "POLICY", "SLICE", "LEASES"), rows, right=("LEASES",))
+
+
+def _slice(policy: GpuPolicy) -> str:
+    slice_ms = f"{policy.effective_slice_ms:g} ms"
+    return slice_ms if policy.time_slice_ms else f"{slice_ms} (automatic)"

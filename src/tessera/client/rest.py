@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,6 +14,7 @@ from tessera import paths
 from tessera.client import launch, wire
 from tessera.model.errors import (
     DaemonUnreachable,
+    GpuNotFound,
     InvalidName,
     LeaseNotFound,
     TesseraError,
@@ -20,8 +22,11 @@ from tessera.model.errors import (
 )
 from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseRequest, check_name
+from tessera.model.policy import GpuPolicy, PolicyChange
 from tessera.model.service import Health, Version
 from tessera.model.stats import LeaseStats
+from tessera.model.trace import Trace
+from tessera.model.usage import Usage
 
 T = TypeVar("T")
 
@@ -33,6 +38,12 @@ def _route(key: str) -> str:
     except InvalidName as error:
         message = f"There is no lease '{key[:64]}'."
         raise LeaseNotFound(message, "`tessera ps -a` lists them.") from error
+
+
+def _gpu_route(key: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", key):
+        raise GpuNotFound(f"There is no GPU '{key[:64]}'.", "`tessera gpus` lists them.")
+    return f"/v1/gpus/{key}"
 
 
 class Client:
@@ -86,6 +97,21 @@ class Client:
         """`grace` in seconds: how long the holder may take to end before it is killed."""
         options = {"end_holder": end_holder, "grace": grace}
         return self._call(Lease, "DELETE", _route(key), params=options, timeout=grace + 60)
+
+    def policy(self, gpu: str) -> GpuPolicy:
+        return self._call(GpuPolicy, "GET", _gpu_route(gpu) + "/policy")
+
+    def choose_policy(self, gpu: str, chosen: PolicyChange) -> GpuPolicy:
+        body = chosen.model_dump(mode="json")
+        return self._call(GpuPolicy, "PUT", _gpu_route(gpu) + "/policy", json=body)
+
+    def trace(self, gpu: str, seconds: float | None = None) -> Trace:
+        """`seconds`: only the latest so many; None: all that is still known."""
+        options = {} if seconds is None else {"seconds": seconds}
+        return self._call(Trace, "GET", _gpu_route(gpu) + "/trace", params=options)
+
+    def usage(self) -> Usage:
+        return self._call(Usage, "GET", "/v1/usage")
 
     def version(self) -> Version:
         return self._call(Version, "GET", "/v1/version")

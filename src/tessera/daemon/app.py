@@ -16,10 +16,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from tessera import __version__
+from tessera.daemon import sharing
+from tessera.daemon.caller import Caller
 from tessera.daemon.settings import Settings
 from tessera.leases import quota
-from tessera.leases.peer import Peer
 from tessera.leases.service import HOLDER_GRACE, LeaseService
+from tessera.leases.sharing import Sharing
 from tessera.model.errors import InvalidRequest, RouteNotFound, TesseraError
 from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseRequest, invalid_request
@@ -32,14 +34,7 @@ def _service(request: Request) -> LeaseService:
     return service
 
 
-def _peer(request: Request) -> Peer:
-    # The server put the socket's credentials where a TCP server has the client's address.
-    client = request.client
-    return Peer(uid=int(client.host), pid=client.port) if client else Peer(uid=-1, pid=-1)
-
-
 Service = Annotated[LeaseService, Depends(_service)]
-Caller = Annotated[Peer, Depends(_peer)]
 
 router = APIRouter(prefix="/v1")
 
@@ -116,8 +111,10 @@ def make_app(settings: Settings, service: LeaseService) -> FastAPI:
     )
     app.state.settings = settings
     app.state.leases = service
+    app.state.sharing = Sharing(service)
     app.state.started_at = datetime.now(UTC)
     app.include_router(router)
+    app.include_router(sharing.router)
     app.add_exception_handler(TesseraError, _named)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

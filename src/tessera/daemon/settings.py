@@ -12,6 +12,7 @@ from pathlib import Path
 from tessera import paths
 from tessera.inventory import CpuDevices
 from tessera.model.errors import UsageError
+from tessera.model.policy import DEFAULT_POLICY, PolicyChange, parse_policy, parse_time_slice
 from tessera.model.units import parse_memory
 from tessera.store import default_url
 
@@ -26,6 +27,7 @@ class Settings:
     cpu_devices: CpuDevices = CpuDevices.AUTO
     group: str | None = None
     idle_exit: float | None = None
+    policy: PolicyChange = DEFAULT_POLICY
 
     @property
     def node(self) -> str:
@@ -43,9 +45,10 @@ class Settings:
         idle_exit: float | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> Settings:
-        """From TESSERA_RUNTIME_DIR, _DATABASE_URL, _RESERVE (such as 256MiB) and _CPU_DEVICES.
+        """From TESSERA_RUNTIME_DIR, _DATABASE_URL, _RESERVE (such as 256MiB), _CPU_DEVICES, and _POLICY and
+        _TIME_SLICE (such as 2ms), which hold for GPUs that were given no policy of their own.
 
-        Raises UsageError or InvalidMemory.
+        Raises UsageError, InvalidMemory, InvalidPolicy or InvalidTimeSlice.
         """
         reserve = environment.get("TESSERA_RESERVE", "0")
         cpus = environment.get("TESSERA_CPU_DEVICES", CpuDevices.AUTO.value)
@@ -60,4 +63,13 @@ class Settings:
             cpu_devices=CpuDevices(cpus),
             group=group,
             idle_exit=idle_exit,
+            policy=_policy(environment),
         )
+
+
+def _policy(environment: Mapping[str, str]) -> PolicyChange:
+    """An empty variable is one that was not set."""
+    policy = parse_policy(environment.get("TESSERA_POLICY") or DEFAULT_POLICY.policy)
+    slice_us = parse_time_slice(environment.get("TESSERA_TIME_SLICE") or "auto")
+    milliseconds = None if slice_us is None else slice_us / 1000
+    return PolicyChange(policy=policy, time_slice_ms=milliseconds)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from tessera.leases import gatekeeper, process, workspace
+from tessera.leases import gatekeeper, process, spawn, workspace
 from tessera.model.lease import Lease, LeaseState
 
 _log = structlog.get_logger()
@@ -59,6 +59,6 @@ class Adoption:
         orphans = {lease: who for lease, who in running.items() if lease not in served}
         for lease_id, orphan in orphans.items():
             _log.warning("gatekeeper without a lease", id=lease_id, pid=orphan.pid)
-        await asyncio.gather(*(gatekeeper.stop(orphan) for orphan in orphans.values()))
+        await asyncio.gather(*(spawn.stop(orphan) for orphan in orphans.values()))
         for lease_id in set(workspace.existing(self._runtime_folder)) - known:
             workspace.Workspace(self._runtime_folder, lease_id).remove()

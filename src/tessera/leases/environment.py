@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from tessera.model.lease import Identity
+
 _NAMES = frozenset(
     {
         "HOME",
@@ -42,7 +44,13 @@ _FOLDERS = (
     "PYTHONPATH",
 )
 
-INSIDE_A_LEASE = ("TESSERA_ENDPOINT", "TESSERA_LEASE", "TESSERA_TOKEN", "TESSERA_STATS_FILE")
+INSIDE_A_LEASE = (
+    "TESSERA_ENDPOINT",
+    "TESSERA_IDENTITY",
+    "TESSERA_LEASE",
+    "TESSERA_TOKEN",
+    "TESSERA_STATS_FILE",
+)
 
 UNSET_IN_WORKLOAD = ("OCL_ICD_FILENAMES", "TESSERA_TOKEN")
 
@@ -76,6 +84,13 @@ def for_daemon(source: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def for_workload(lease_id: str, endpoint: str, vendors: str) -> dict[str, str]:
-    """What makes an OpenCL loader find the lease and nothing else."""
-    return {"OCL_ICD_VENDORS": vendors, "TESSERA_ENDPOINT": endpoint, "TESSERA_LEASE": lease_id}
+def for_workload(
+    lease_id: str, endpoint: str, vendors: str, identity: Identity = Identity.TESSERA
+) -> dict[str, str]:
+    """What makes an OpenCL loader find the lease and nothing else, under the names of `identity`."""
+    return {
+        "OCL_ICD_VENDORS": vendors,
+        "TESSERA_ENDPOINT": endpoint,
+        "TESSERA_IDENTITY": identity.value,
+        "TESSERA_LEASE": lease_id,
+    }

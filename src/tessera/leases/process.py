@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from tessera.model.lease import ProcessId
@@ -106,4 +108,27 @@ def reap(pid: int) -> int | None:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended == pid:
             return os.waitstatus_to_exitcode(status)
+    return None
+
+
+def serving(program: str, option: str) -> Iterator[tuple[ProcessId, Path]]:
+    """Every process that runs `program`, with the path that follows `option` on its command line."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        with suppress(OSError):
+            words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            path = _path_of(words, program, option)
+            identity = identify(int(entry.name)) if path else None
+            if path and identity:
+                yield identity, path
+
+
+def _path_of(words: list[bytes], program: str, option: str) -> Path | None:
+    # An interpreter may stand before the program.
+    if not any(os.path.basename(word) == program.encode() for word in words[:3]):
+        return None
+    for name, value in pairwise(words):
+        if name == option.encode():
+            return Path(os.fsdecode(value))
     return None

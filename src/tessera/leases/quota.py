@@ -9,7 +9,7 @@ workers write can mix two moments but never holds a half-written figure.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import Array, Structure, c_char, c_int32, c_ubyte, c_uint32, c_uint64, sizeof
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal
 
 from tessera.model.errors import QuotaPageUnreadable
 from tessera.model.lease import Lease, Transport
-from tessera.model.stats import Counters, GpuStats, LeaseStats, SessionStats
+from tessera.model.stats import Counters, DeviceUse, GpuStats, LeaseStats, SessionStats
 
 MAGIC = int.from_bytes(b"TSRQUOTA", "little")
 VERSION = 2
@@ -130,23 +130,30 @@ def _unreadable(path: Path, why: str) -> QuotaPageUnreadable:
     )
 
 
-def stats_of(lease: Lease, page: QuotaPage) -> LeaseStats:
-    """What the page says about the sessions and the GPUs of `lease`."""
+def stats_of(
+    lease: Lease, page: QuotaPage, devices: Mapping[str, DeviceUse] | None = None
+) -> LeaseStats:
+    """What the page says about the sessions and the GPUs of `lease`; `devices` is by GPU id."""
     count = min(page.gpu_count, MAX_GPUS, len(lease.gpus))
     sessions = _sessions(page, count)
     return LeaseStats(
         lease=lease.id,
         name=lease.name,
-        gpus=tuple(_gpu(lease.gpus[i].gpu, page.gpus[i]) for i in range(count)),
+        gpus=tuple(_gpu(lease.gpus[i].gpu, page.gpus[i], devices or {}) for i in range(count)),
         sessions=sessions,
         totals=sum((_counters(session) for session in sessions), Counters()),
         sessions_total=page.sessions_total,
     )
 
 
-def _gpu(name: str, quota: GpuQuota) -> GpuStats:
+def _gpu(name: str, quota: GpuQuota, devices: Mapping[str, DeviceUse]) -> GpuStats:
     return GpuStats(
-        gpu=name, limit=quota.limit, used=quota.used, peak=quota.peak, refused=quota.refused
+        gpu=name,
+        limit=quota.limit,
+        used=quota.used,
+        peak=quota.peak,
+        refused=quota.refused,
+        device=devices.get(name),
     )
 
 

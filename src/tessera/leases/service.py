@@ -26,9 +26,11 @@ from pathlib import Path
 import structlog
 
 from tessera.inventory import Inventory
-from tessera.leases import environment, gatekeeper, process, quota, workspace
+from tessera.leases import environment, gatekeeper, process, quota, spawn, workspace
 from tessera.leases.adoption import Adoption
+from tessera.leases.arbiters import Arbiters
 from tessera.leases.peer import Peer
+from tessera.leases.usage import Boards, Shares, device_use
 from tessera.leases.watch import Watch, wait_for_exit
 from tessera.leases.workspace import Workspace
 from tessera.model.errors import (
@@ -40,7 +42,17 @@ from tessera.model.errors import (
     TesseraError,
 )
 from tessera.model.gpu import Gpu, GpuUse
-from tessera.model.lease import GpuShare, Lease, LeaseRequest, LeaseState, ProcessId, Transport
+from tessera.model.lease import (
+    ENDS,
+    GpuShare,
+    Lease,
+    LeaseRequest,
+    LeaseState,
+    ProcessId,
+    Transport,
+    check_weight,
+)
+from tessera.model.policy import DEFAULT_POLICY, PolicyChange, share_of
 from tessera.model.stats import LeaseStats
 from tessera.model.units import parse_fraction
 from tessera.placement import Capacity, Demand, place
@@ -62,9 +74,11 @@ class LeaseService:
         runtime_folder: Path,
         reserve: int = 0,
         native_environment: Mapping[str, str] | None = None,
+        policy: PolicyChange = DEFAULT_POLICY,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`reserve` is the memory in bytes that is left free on each GPU."""
+        """`reserve` is the memory in bytes that is left free on each GPU; `policy` is the host's, for GPUs
+        that were given none of their own."""
         self._store = store
         self._inventory = inventory
         self._runtime_folder = runtime_folder
@@ -73,6 +87,8 @@ class LeaseService:
             environment.for_native_programs() if native_environment is None else native_environment
         )
         self._now = now
+        self.arbiters = Arbiters(runtime_folder, self._environment, store, self._uses, policy)
+        self._shares = Shares()
         self._leases: dict[str, Lease] = {}
         self._watches: dict[str, list[Watch]] = {}
         self._making: dict[str, asyncio.Event] = {}
@@ -94,6 +110,12 @@ class LeaseService:
         await self._finish_endings()
         kept = {lease.id for lease in self._leases.values() if lease.holds_memory}
         await adoption.clean(kept, set(self._leases))
+        await self.arbiters.adopt(
+            {share.gpu for lease in self._serving() for share in lease.gpus},
+        )
+        boards = self.boards()
+        for lease in self._serving():
+            self._shares.begin(lease, boards)
 
     async def close(self) -> None:
         """Lets go of everything without ending a lease: the next daemon adopts them."""
@@ -101,6 +123,7 @@ class LeaseService:
             for watch in watches:
                 watch.cancel()
         self._watches.clear()
+        self.arbiters.close()
         for task in self._ending.values():
             task.cancel()
         await asyncio.gather(*self._ending.values(), return_exceptions=True)
@@ -117,7 +140,7 @@ class LeaseService:
     async def leases(self, ended: bool = False) -> list[Lease]:
         """The live leases, oldest first; with `ended` the released ones before them."""
         await self.settle()
-        live = sorted(self._leases.values(), key=lambda lease: lease.created_at)
+        live = sorted(map(self._shown, self._leases.values()), key=lambda lease: lease.created_at)
         return [*self._store.released(), *live] if ended else live
 
     async def find(self, key: str) -> Lease:
@@ -126,7 +149,7 @@ class LeaseService:
         lease = self._live(key) or self._store.find(key)
         if lease is None:
             raise LeaseNotFound(f"There is no lease '{key[:64]}'.", "`tessera ps -a` lists them.")
-        return lease
+        return self._shown(lease)
 
     async def stats(self, key: str) -> LeaseStats:
         """What the lease's sessions do. Raises LeaseNotFound, LeaseNotActive, QuotaPageUnreadable."""
@@ -136,7 +159,16 @@ class LeaseService:
                 f"Lease {lease.name} is {lease.state}: it has no sessions.",
                 f"`tessera show {lease.id}` tells how it ended.",
             )
-        return quota.stats_of(lease, quota.read_page(self._workspace(lease.id).quota))
+        return self.measure(lease, self.boards())
+
+    def boards(self) -> Boards:
+        """A look at the boards of all GPUs."""
+        return Boards(self.arbiters.board)
+
+    def measure(self, lease: Lease, boards: Boards) -> LeaseStats:
+        """What an active lease does, as of a look at the boards. Raises QuotaPageUnreadable."""
+        page = quota.read_page(self._workspace(lease.id).quota)
+        return quota.stats_of(lease, page, device_use(lease, boards, self._shares))
 
     async def grant(self, request: LeaseRequest, peer: Peer) -> Lease:
         """Makes a lease; its environment holds the TCP token, which is shown only here.
@@ -156,6 +188,7 @@ class LeaseService:
             reason = error.message if isinstance(error, TesseraError) else repr(error)
             _log.warning("lease failed", lease=lease.name, reason=reason)
             self._forget(lease.advanced(LeaseState.FAILED, self._now(), reason))
+            await self._leave_gpus(lease)
             raise
         finally:
             del self._making[lease.id]
@@ -169,21 +202,37 @@ class LeaseService:
         Raises LeaseNotFound, NotPermitted.
         """
         lease = await self.find(key)
-        if not peer.may_manage(lease.owner_uid):
-            raise NotPermitted(
-                f"Lease {lease.name} belongs to user {lease.owner_uid}.", "Ask its owner or root."
-            )
+        _check_owner(lease, peer)
         if lease.state is LeaseState.RELEASED:
             return lease
         if end_holder and lease.holder and lease.holder.pid != peer.pid:
             await _end_process(lease.holder, grace)
         return await asyncio.shield(self._end(lease.id, None))
 
+    async def set_weight(self, key: str, weight: int, peer: Peer) -> Lease:
+        """Changes what a lease counts for under the policy `weighted`, at once.
+
+        Raises LeaseNotFound, NotPermitted, LeaseNotActive, InvalidRequest, BoardUnreadable or StoreError.
+        """
+        lease = await self.find(key)
+        _check_owner(lease, peer)
+        if lease.state in ENDS:
+            raise LeaseNotActive(
+                f"Lease {lease.name} is {lease.state}: it has no weight.",
+                "`tessera ps` lists others.",
+            )
+        gpus = await self._inventory.gpus()
+        changed = self._leases[lease.id].model_copy(update={"weight": check_weight(weight)})
+        self._save(changed)
+        self.arbiters.refresh(changed, _shares_ppm(changed.gpus, gpus))
+        return self._shown(changed)
+
     async def settle(self) -> None:
         """Takes in the ends of processes that already happened, so that answers are not stale."""
         for watches in [*self._watches.values()]:
             for watch in [*watches]:
                 watch.check()
+        self.arbiters.check()
         await self._finish_endings()
 
     async def _finish_endings(self) -> None:
@@ -229,7 +278,9 @@ class LeaseService:
             name=name,
             state=LeaseState.PENDING,
             transport=request.transport,
+            identity=request.identity,
             gpus=shares,
+            weight=request.weight,
             command=request.command,
             holder=holder,
             owner_uid=peer.uid,
@@ -244,16 +295,18 @@ class LeaseService:
     ) -> Lease:
         files.create()
         token = files.make_token() if lease.transport is Transport.TCP else None
-        devices = _devices(lease.gpus, gpus)
+        for share in lease.gpus:
+            await self.arbiters.serve(share.gpu)
+        devices = self._devices(lease, gpus)
         started = await gatekeeper.start(
-            lease.id, files, devices, lease.transport, self._environment
+            lease.id, files, devices, lease.weight, lease.transport, self._environment
         )
         lease = lease.model_copy(
             update={
                 "gatekeeper": started.process,
                 "endpoint": started.endpoint,
                 "environment": environment.for_workload(
-                    lease.id, started.endpoint, str(files.vendors)
+                    lease.id, started.endpoint, str(files.vendors), lease.identity
                 ),
                 "environment_unset": environment.UNSET_IN_WORKLOAD,
             }
@@ -264,9 +317,10 @@ class LeaseService:
             lease = lease.advanced(LeaseState.ACTIVE, self._now())
             self._save(lease)
         except BaseException:
-            await gatekeeper.stop(started.process)
+            await spawn.stop(started.process)
             raise
         self._watch(lease)
+        self._shares.begin(lease, self.boards())
         _log.info("lease granted", lease=lease.name, id=lease.id, memory=lease.memory)
         return lease if token is None else _with_token(lease, token)
 
@@ -293,6 +347,7 @@ class LeaseService:
         self._leases[lease_id] = failed
         if lease.holder is None or process.is_alive(lease.holder):
             self._record(failed)
+            self.arbiters.retire_soon(share.gpu for share in lease.gpus)
         else:
             self._end(lease_id, reason)
 
@@ -317,16 +372,18 @@ class LeaseService:
         if lease is None:
             raise LeaseNotFound(f"Lease {lease_id} failed while it was made.", "Ask again.")
         if lease.gatekeeper:
-            await gatekeeper.stop(lease.gatekeeper)
+            await spawn.stop(lease.gatekeeper)
         released = lease.advanced(LeaseState.RELEASED, self._now(), reason)
         self._forget(released)
         _log.info("lease released", lease=lease.name, id=lease.id)
+        await self._leave_gpus(lease)
         return released
 
     def _forget(self, lease: Lease) -> None:
         """The lease is over: its folder goes, its memory is free, its record stays in the store."""
         self._workspace(lease.id).remove()
         self._leases.pop(lease.id, None)
+        self._shares.end(lease.id)
         if lease.state is not LeaseState.RELEASED:
             lease = lease.advanced(LeaseState.RELEASED, self._now())
         self._record(lease)
@@ -343,12 +400,42 @@ class LeaseService:
         self._store.save(lease)
         self._leases[lease.id] = lease
 
+    async def _leave_gpus(self, lease: Lease) -> None:
+        await self.arbiters.retire(share.gpu for share in lease.gpus)
+
+    def _serving(self) -> list[Lease]:
+        """The leases that have a gatekeeper, or are to have one again."""
+        return [lease for lease in self._leases.values() if lease.state not in ENDS]
+
+    def _uses(self, gpu: str) -> bool:
+        return any(share.gpu == gpu for lease in self._serving() for share in lease.gpus)
+
+    def _shown(self, lease: Lease) -> Lease:
+        if lease.state in ENDS:
+            return lease
+        conditions = self.arbiters.conditions(share.gpu for share in lease.gpus)
+        return lease.model_copy(update={"conditions": conditions})
+
     def _live(self, key: str) -> Lease | None:
         by_name = (lease for lease in self._leases.values() if lease.name == key)
         return self._leases.get(key) or next(by_name, None)
 
     def _workspace(self, lease_id: str) -> Workspace:
         return workspace.Workspace(self._runtime_folder, lease_id)
+
+    def _devices(self, lease: Lease, gpus: tuple[Gpu, ...]) -> tuple[gatekeeper.DeviceShare, ...]:
+        by_id = {gpu.id: gpu for gpu in gpus}
+        ppm = _shares_ppm(lease.gpus, gpus)
+        return tuple(
+            gatekeeper.DeviceShare(
+                platform_index=by_id[share.gpu].platform_index,
+                device_index=by_id[share.gpu].device_index,
+                memory=share.memory,
+                board=self.arbiters.board(share.gpu),
+                share_ppm=ppm[share.gpu],
+            )
+            for share in lease.gpus
+        )
 
     def _shares_on(self, gpu: Gpu) -> list[tuple[str, int]]:
         return [
@@ -380,16 +467,16 @@ def _default_name(command: tuple[str, ...], lease_id: str) -> str:
     return f"{readable or 'lease'}-{lease_id[:4]}"
 
 
-def _devices(
-    shares: tuple[GpuShare, ...], gpus: tuple[Gpu, ...]
-) -> tuple[gatekeeper.DeviceShare, ...]:
-    by_id = {gpu.id: gpu for gpu in gpus}
-    return tuple(
-        gatekeeper.DeviceShare(
-            by_id[share.gpu].platform_index, by_id[share.gpu].device_index, share.memory
+def _check_owner(lease: Lease, peer: Peer) -> None:
+    if not peer.may_manage(lease.owner_uid):
+        raise NotPermitted(
+            f"Lease {lease.name} belongs to user {lease.owner_uid}.", "Ask its owner or root."
         )
-        for share in shares
-    )
+
+
+def _shares_ppm(shares: tuple[GpuShare, ...], gpus: tuple[Gpu, ...]) -> dict[str, int]:
+    memory = {gpu.id: gpu.memory for gpu in gpus}
+    return {share.gpu: share_of(share.memory, memory[share.gpu]) for share in shares}
 
 
 def _with_token(lease: Lease, token: str) -> Lease:

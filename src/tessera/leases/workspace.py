@@ -15,12 +15,12 @@ import struct
 from pathlib import Path
 
 from tessera import native, paths
+from tessera.leases import spawn
 from tessera.model.errors import RuntimeFolderUnusable
 
 _ACL_VERSION = 2
 _ACL_USER_OBJ, _ACL_USER, _ACL_GROUP_OBJ, _ACL_MASK, _ACL_OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _READ_WRITE, _NO_ID = 6, 0xFFFFFFFF
-_LOG_TAIL = 2000
 
 
 class Workspace:
@@ -76,11 +76,7 @@ class Workspace:
 
     def log_tail(self) -> str:
         """The end of the gatekeeper's log, for an error message; empty when there is none."""
-        try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        return text[-_LOG_TAIL:].strip()
+        return spawn.log_tail(self.log)
 
     def remove(self) -> None:
         """Removes the folder and all in it; what is already gone is no error."""

@@ -6,9 +6,12 @@
     |   +-- InvalidFraction
     |   +-- InvalidMemory
     |   +-- InvalidName
+    |   +-- InvalidPolicy
+    |   +-- InvalidTimeSlice
     |   +-- InvalidRequest
     +-- NotFoundError                 exit 3, HTTP 404
     |   +-- LeaseNotFound
+    |   +-- GpuNotFound
     |   +-- ProgramNotFound
     |   +-- RouteNotFound
     +-- ConflictError                 exit 4, HTTP 409
@@ -17,6 +20,7 @@
     |   +-- NameInUse
     |   +-- InvalidTransition
     |   +-- LeaseNotActive
+    |   +-- GpuNotInUse
     |   +-- DaemonAlreadyRunning
     +-- NotPermitted                  exit 1, HTTP 403
     +-- UnreachableError              exit 5, HTTP 503
@@ -32,9 +36,11 @@
         |   +-- ProbeTimedOut
         |   +-- ProbeCrashed
         +-- GatekeeperFailed
+        +-- ArbiterFailed
         +-- ControlFailed
         |   +-- ControlRefused
         +-- QuotaPageUnreadable
+        +-- BoardUnreadable
         +-- StoreError
             +-- StoreUnreachable
             +-- StoreTooNew
@@ -94,6 +100,14 @@ class InvalidName(UsageError):
     """A lease name with characters that would not survive a shell or a URL."""
 
 
+class InvalidPolicy(UsageError):
+    """No policy by which leases share a GPU has this name."""
+
+
+class InvalidTimeSlice(UsageError):
+    """A time slice that is no duration, or is outside 1 to 30 ms."""
+
+
 class InvalidRequest(UsageError):
     """A request body that does not have the documented form."""
 
@@ -107,6 +121,10 @@ class NotFoundError(TesseraError):
 
 class LeaseNotFound(NotFoundError):
     """No lease has this id or name."""
+
+
+class GpuNotFound(NotFoundError):
+    """This host has no GPU with this id."""
 
 
 class ProgramNotFound(NotFoundError):
@@ -142,6 +160,10 @@ class InvalidTransition(ConflictError):
 
 class LeaseNotActive(ConflictError):
     """The lease has no gatekeeper that could answer."""
+
+
+class GpuNotInUse(ConflictError):
+    """The GPU has no leases, so nothing is known of who holds it."""
 
 
 class DaemonAlreadyRunning(ConflictError):
@@ -209,6 +231,10 @@ class GatekeeperFailed(HostError):
     """The gatekeeper of a lease did not get ready."""
 
 
+class ArbiterFailed(HostError):
+    """The arbiter of a GPU did not get ready."""
+
+
 class ControlFailed(HostError):
     """The gatekeeper of a lease did not answer a command of the daemon."""
 
@@ -223,6 +249,10 @@ class ControlRefused(ControlFailed):
 
 class QuotaPageUnreadable(HostError):
     """The quota page is missing, cut short, or of another version."""
+
+
+class BoardUnreadable(HostError):
+    """The board of a GPU is missing, cut short, or of another version."""
 
 
 class StoreError(HostError):

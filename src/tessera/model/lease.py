@@ -41,14 +41,14 @@ class LeaseState(StrEnum):
     FAILED = "failed"
 
 
-_ENDS = frozenset({LeaseState.RELEASED, LeaseState.FAILED})
+ENDS = frozenset({LeaseState.RELEASED, LeaseState.FAILED})
 
 TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
-    LeaseState.PENDING: frozenset({LeaseState.ACTIVE}) | _ENDS,
-    LeaseState.ACTIVE: frozenset({LeaseState.SUSPENDING}) | _ENDS,
-    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED}) | _ENDS,
-    LeaseState.SUSPENDED: frozenset({LeaseState.RESUMING}) | _ENDS,
-    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE}) | _ENDS,
+    LeaseState.PENDING: frozenset({LeaseState.ACTIVE}) | ENDS,
+    LeaseState.ACTIVE: frozenset({LeaseState.SUSPENDING}) | ENDS,
+    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED}) | ENDS,
+    LeaseState.SUSPENDED: frozenset({LeaseState.RESUMING}) | ENDS,
+    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE}) | ENDS,
     LeaseState.FAILED: frozenset({LeaseState.RELEASED}),
     LeaseState.RELEASED: frozenset(),
 }
@@ -160,6 +160,15 @@ class LeaseRequest(BaseModel):
             raise invalid_request(error.errors()[0]) from error
 
 
+class Condition(BaseModel):
+    """Something about a live lease that is not as it should be, and what is done about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    message: str
+
+
 class Lease(BaseModel):
     """A lease as the REST API shows it. Times are UTC."""
 
@@ -185,6 +194,7 @@ class Lease(BaseModel):
     gatekeeper: ProcessId | None = None
     owner_uid: int
     reason: str | None = Field(default=None, description="why the lease failed or ended early")
+    conditions: tuple[Condition, ...] = Field(default=(), description="of this moment; not stored")
     created_at: datetime
     updated_at: datetime
 
@@ -223,3 +233,13 @@ def check_name(name: str) -> str:
             "Use 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit.",
         )
     return name
+
+
+def check_weight(weight: int) -> int:
+    """`weight` if a lease may have it. Raises InvalidRequest."""
+    if not 1 <= weight <= MAX_WEIGHT:
+        raise InvalidRequest(
+            f"{weight} is no weight of a lease.",
+            f"Choose 1 to {MAX_WEIGHT}; {DEFAULT_WEIGHT} is usual.",
+        )
+    return weight

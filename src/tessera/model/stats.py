@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sessions of a lease do, as counted in its quota page."""
+"""What the sessions of a lease do, as counted in its quota page and on the boards of its GPUs."""
 
 from __future__ import annotations
 
@@ -41,8 +41,42 @@ class SessionStats(Counters):
     memory_per_gpu: tuple[int, ...]
 
 
+class DeviceUse(BaseModel):
+    """What a lease did with the time of one GPU since it began there.
+
+    Device time is measured by the driver's own profiling. `duty` is device time per elapsed time. `share`
+    is the lease's part of the device time of all leases on that GPU, since it began or since the daemon
+    last started, whichever is later. Both are None where nothing has elapsed to divide by.
+
+    `overruns` are grants whose commands ran on so long that others went on beside them. Waits are of
+    sessions for a grant. `wait_counts` is their histogram: bucket 0 ends at 1 us, bucket i at
+    2^(i / 4) us. A percentile is the end of the bucket that it falls into, so the true one is lower by a
+    factor of at most 2^(1/4), which is 1.19.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    elapsed_ns: int
+    device_ns: int
+    duty: float | None
+    share: float | None
+    weight: int
+    share_ppm: int
+    commands: int
+    grants: int
+    overruns: int
+    waits: int
+    waited_ns: int
+    wait_p50_us: float | None
+    wait_p99_us: float | None
+    wait_counts: dict[int, int]
+
+
 class GpuStats(BaseModel):
-    """One GPU of the lease: bytes, and the number of allocations that the limit refused."""
+    """One GPU of the lease: bytes, and the number of allocations that the limit refused.
+
+    `device` is None where the lease is not on the GPU's board.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,6 +85,7 @@ class GpuStats(BaseModel):
     used: int
     peak: int
     refused: int
+    device: DeviceUse | None = None
 
 
 class LeaseStats(BaseModel):

@@ -105,3 +105,22 @@ def format_count(amount: int) -> str:
         if value < 999.5:
             break
     return f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"
+
+
+def format_duration(nanoseconds: float) -> str:
+    """A duration for people: three significant digits and a unit from ns to s."""
+    value, unit = nanoseconds, "ns"
+    for unit in ("ns", "us", "ms", "s"):
+        # What would be rounded to 1000 is one of the next unit.
+        if abs(value) < 999.5 or unit == "s":
+            break
+        value /= 1000
+    return f"{value:.3g} {unit}" if abs(value) < 999.5 else f"{value:.0f} {unit}"
+
+
+def format_part(part: float | None) -> str:
+    """A part of a whole for people, in percent; '-' for one that is not known."""
+    if part is None:
+        return "-"
+    percent = part * 100
+    return f"{percent:.1f}%" if percent < 9.95 else f"{percent:.0f}%"

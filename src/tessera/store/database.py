@@ -28,7 +28,8 @@ from sqlalchemy.orm import Session
 from tessera import paths
 from tessera.model.errors import DiskFull, StoreError, StoreTooNew, StoreUnreachable
 from tessera.model.lease import Lease, LeaseState
-from tessera.store.schema import MIGRATIONS, SCHEMA_VERSION, LeaseRow, SchemaRow
+from tessera.model.policy import PolicyChange
+from tessera.store.schema import MIGRATIONS, SCHEMA_VERSION, LeaseRow, PolicyRow, SchemaRow
 
 KEPT_RELEASED = 1000
 _PRUNE_EVERY = 100
@@ -84,6 +85,17 @@ class Store:
         found = self._select((LeaseRow.id == key) | (LeaseRow.name == key))
         exact = [lease for lease in found if lease.id == key]
         return next(reversed(exact or found), None)
+
+    def policies(self) -> dict[str, PolicyChange]:
+        """The policy that was chosen for each GPU that has one of its own. Raises StoreError."""
+        query = select(PolicyRow).where(PolicyRow.node == self._node)
+        with _named_errors(), Session(self._engine) as session:
+            return {row.gpu: row.chosen() for row in session.scalars(query)}
+
+    def save_policy(self, gpu: str, chosen: PolicyChange) -> None:
+        """Writes the policy of a GPU. Raises StoreError or DiskFull."""
+        with _named_errors(), Session(self._engine) as session, session.begin():
+            session.merge(PolicyRow.of(self._node, gpu, chosen))
 
     def prune(self) -> None:
         """Forgets all but the last KEPT_RELEASED released leases. Raises StoreError."""

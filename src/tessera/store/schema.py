@@ -13,6 +13,10 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from tessera.model.lease import DEFAULT_WEIGHT, Identity, Lease
+from tessera.model.policy import PolicyChange, PolicyKind
+
+# What a lease shows of the moment.
+_PASSING = {"conditions"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -65,16 +69,41 @@ class LeaseRow(Base):
 
     @classmethod
     def of(cls, node: str, lease: Lease) -> LeaseRow:
-        fields = lease.model_dump(mode="json")
+        fields = lease.model_dump(mode="json", exclude=_PASSING)
         fields |= {"created_at": lease.created_at, "updated_at": lease.updated_at, "node": node}
         return cls(**fields)
 
     def lease(self) -> Lease:
-        return Lease.model_validate({name: getattr(self, name) for name in Lease.model_fields})
+        fields = Lease.model_fields.keys() - _PASSING
+        return Lease.model_validate({name: getattr(self, name) for name in fields})
+
+
+class PolicyRow(Base):
+    """The policy that was chosen for a GPU of a node; GPUs without a row follow the host's setting."""
+
+    __tablename__ = "gpu_policies"
+
+    node: Mapped[str] = mapped_column(String(512), primary_key=True)
+    gpu: Mapped[str] = mapped_column(String(64), primary_key=True)
+    policy: Mapped[str] = mapped_column(String(16))
+    time_slice_us: Mapped[int | None] = mapped_column(Integer)
+
+    @classmethod
+    def of(cls, node: str, gpu: str, chosen: PolicyChange) -> PolicyRow:
+        return cls(node=node, gpu=gpu, policy=chosen.policy.value, time_slice_us=chosen.slice_us)
+
+    def chosen(self) -> PolicyChange:
+        milliseconds = None if self.time_slice_us is None else self.time_slice_us / 1000
+        return PolicyChange(policy=PolicyKind(self.policy), time_slice_ms=milliseconds)
 
 
 def _create_tables(connection: Connection) -> None:
     Base.metadata.create_all(connection)
+
+
+def _add_sharing(connection: Connection) -> None:
+    _create_tables(connection)
+    _add_missing_columns(connection)
 
 
 def _add_missing_columns(connection: Connection) -> None:
@@ -87,7 +116,7 @@ def _add_missing_columns(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
 
 
-# Step N takes the tables from version N to version N + 1. Version 2 has identity and weight.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_missing_columns)
+# Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies.
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_sharing)
 
 SCHEMA_VERSION = len(MIGRATIONS)

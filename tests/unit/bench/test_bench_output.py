@@ -20,8 +20,9 @@ from tessera.bench.overhead import compare_results
 from tessera.bench.plots import write_plot
 from tessera.bench.result import Report
 from tessera.bench.sides import parse_sides, side_command
-from tessera.bench.tables import bulk_bytes, format_duration, print_report
+from tessera.bench.tables import bulk_bytes, print_report
 from tessera.model.errors import InvalidRequest
+from tessera.model.units import format_duration
 from unit.bench.samples import calls_report, overhead_report
 
 REPORTS = pytest.mark.parametrize(

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A session before a shared GPU. The test plays the arbiter: it writes grants by hand.
+#include "opencl/worker/gate.h"
+
+#include <unistd.h>
+
+#include "arbiter/board_file.h"
+#include "arbiter/policy.h"
+#include "base/clock.h"
+#include "base/futex.h"
+#include "check.h"
+#include "worker/worker_pair.h"
+
+namespace tessera::test {
+namespace {
+
+constexpr wire::Id kContext = 1;
+constexpr wire::Id kQueue = 2;
+constexpr wire::Id kBuffer = 3;
+constexpr wire::Id kUserEvent = 4;
+
+template <class Condition>
+void eventually(Condition condition) {
+  for (int i = 0; !condition(); ++i) {
+    CHECK(i < 10'000);
+    ::usleep(1000);
+  }
+}
+
+// A session that is the only tenant of a board.
+struct Shared {
+  Shared()
+      : page(BoardPage::open(file.path(), "gpu0")),
+        tenant(page->tenants[page.register_tenant("lease", 100, kWholeDevice)]) {
+    page->arbiter_pid.store(::getpid());
+    WorkerPair::Gates gates;
+    gates.push_back(std::make_unique<worker::Gate>(BoardPage::attach(file.path()), 0));
+    pair = std::make_unique<WorkerPair>(TransportKind::shm, 1, std::move(gates));
+    pair->open();
+    pair->make_queue(kContext, kQueue);
+    wire::CreateBuffer buffer;
+    buffer.buffer = kBuffer;
+    buffer.context = kContext;
+    buffer.size = 4096;
+    pair->send(buffer);
+  }
+  ~Shared() {
+    grant(kNoEnd, false);  // a session that waits for one would never end
+    pair.reset();
+  }
+  Seat& seat() { return page->seats[0]; }
+
+  void grant(std::uint64_t until_ns, bool contended) {
+    tenant.until_ns.store(until_ns);
+    page->contended.store(contended ? 1 : 0);
+    tenant.grant.store(++grants);
+    futex_wake_all(tenant.grant);
+  }
+  void take_back() {
+    page->contended.store(1);
+    tenant.grant.store(0);
+    seat().poke.fetch_add(1);
+    futex_wake_all(seat().poke);
+  }
+  void fill(std::span<const wire::Id> waits = {}, wire::Id event = 0) {
+    static constexpr std::byte kPattern[4]{};
+    wire::FillBuffer message;
+    message.queue = kQueue;
+    message.buffer = kBuffer;
+    message.pattern = {kPattern, sizeof kPattern};
+    message.cb = 4096;
+    message.wait_list = waits;
+    message.event = event;
+    pair->send(message);
+  }
+  std::uint64_t ask_finish() {
+    wire::FinishQueue message;
+    message.queue = kQueue;
+    return pair->send(message);
+  }
+  void finish() {
+    const std::uint64_t sequence = ask_finish();
+    const auto reply = pair->until<wire::Reply>();
+    CHECK(reply.of == sequence && reply.status == CL_SUCCESS);
+  }
+
+  BoardFile file;
+  BoardPage page;
+  Tenant& tenant;
+  std::uint32_t grants = 0;
+  std::unique_ptr<WorkerPair> pair;
+};
+
+void a_command_waits_for_a_grant() {
+  Shared gpu;
+  gpu.take_back();
+  gpu.fill();
+  const std::uint64_t asked = gpu.ask_finish();
+  eventually([&] { return gpu.seat().wants.load() == 1; });
+  CHECK(gpu.pair->quiet() && gpu.seat().busy.load() == 0);
+  CHECK(gpu.tenant.commands.load() == 0);
+  gpu.grant(kNoEnd, false);
+  CHECK(gpu.pair->until<wire::Reply>().of == asked);
+  CHECK(gpu.seat().wants.load() == 0);
+  eventually([&] { return gpu.tenant.commands.load() == 1; });
+  CHECK(gpu.tenant.waits.load() == 1 && gpu.tenant.waited_ns.load() > 0);
+}
+
+void a_lone_lease_rings_for_nothing() {
+  Shared gpu;
+  gpu.grant(kNoEnd, false);
+  gpu.fill();
+  gpu.finish();
+  const std::uint32_t rung = gpu.page->doorbell.load();
+  for (int i = 0; i < 500; ++i) gpu.fill();
+  gpu.finish();
+  CHECK(gpu.tenant.commands.load() == 501 && gpu.tenant.waits.load() == 0);
+  CHECK(gpu.page->doorbell.load() == rung);
+}
+
+void a_finished_session_gives_way() {
+  Shared gpu;
+  gpu.grant(kNoEnd, true);
+  gpu.fill();
+  const std::uint32_t rung = gpu.page->doorbell.load();
+  gpu.finish();
+  CHECK(gpu.seat().busy.load() == 0 && gpu.page->doorbell.load() != rung);
+}
+
+void a_silent_session_gives_way_when_its_grant_is_taken_back() {
+  Shared gpu;
+  gpu.grant(kNoEnd, false);
+  gpu.fill();
+  eventually([&] { return gpu.seat().busy.load() == 1; });
+  gpu.take_back();
+  eventually([&] { return gpu.seat().busy.load() == 0; });
+  CHECK(gpu.tenant.commands.load() == 1);
+}
+
+void a_grant_that_is_over_is_none() {
+  Shared gpu;
+  gpu.grant(static_cast<std::uint64_t>(monotonic_ns()), true);
+  gpu.fill();
+  eventually([&] { return gpu.seat().wants.load() == 1; });
+  CHECK(gpu.tenant.commands.load() == 0);
+}
+
+void markers_need_no_grant() {
+  Shared gpu;
+  gpu.take_back();
+  wire::EnqueueMarker message;
+  message.queue = kQueue;
+  gpu.pair->send(message);
+  gpu.finish();
+  CHECK(gpu.seat().wants.load() == 0);
+}
+
+void what_waits_for_the_client_keeps_nobody_waiting() {
+  Shared gpu;
+  gpu.grant(kNoEnd, true);
+  wire::CreateUserEvent create;
+  create.event = kUserEvent;
+  create.context = kContext;
+  gpu.pair->send(create);
+  const wire::Id waits[] = {kUserEvent};
+  gpu.fill(waits);
+  gpu.fill();
+  eventually([&] { return gpu.seat().busy.load() == 1; });
+  gpu.take_back();
+  eventually([&] { return gpu.seat().busy.load() == 0; });
+  // Setting it sets them running: that needs a grant.
+  wire::SetUserEventStatus set;
+  set.event = kUserEvent;
+  set.status = CL_COMPLETE;
+  gpu.pair->send(set);
+  eventually([&] { return gpu.seat().wants.load() == 1; });
+  CHECK(gpu.tenant.commands.load() == 0);
+  gpu.grant(kNoEnd, true);
+  gpu.finish();
+  CHECK(gpu.tenant.commands.load() == 2);
+}
+
+void initial_contents_are_metered() {
+  Shared gpu;
+  gpu.take_back();
+  const std::vector<std::byte> bytes(4096, std::byte{1});
+  wire::InitializeBuffer message;
+  message.buffer = kBuffer;
+  gpu.pair->send(message, bytes);
+  eventually([&] { return gpu.seat().wants.load() == 1; });
+  gpu.grant(kNoEnd, false);
+  eventually([&] { return gpu.tenant.commands.load() == 1; });
+}
+
+void a_session_leaves_its_seat() {
+  Shared gpu;
+  CHECK(gpu.seat().worker_pid.load() == ::getpid());
+  gpu.pair.reset();
+  CHECK(gpu.seat().worker_pid.load() == 0);
+}
+
+}  // namespace
+}  // namespace tessera::test
+
+int main() {
+  using namespace tessera::test;
+  a_command_waits_for_a_grant();
+  a_lone_lease_rings_for_nothing();
+  a_finished_session_gives_way();
+  a_silent_session_gives_way_when_its_grant_is_taken_back();
+  a_grant_that_is_over_is_none();
+  markers_need_no_grant();
+  what_waits_for_the_client_keeps_nobody_waiting();
+  initial_contents_are_metered();
+  a_session_leaves_its_seat();
+}
