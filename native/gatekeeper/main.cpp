@@ -6,8 +6,8 @@
 // It holds the quota page, knows when a worker ends and gives back what that one held; it never
 // loads a driver, so no driver's fault can take a lease down. Forking workers from a process that
 // has a driver loaded was refused for the same reason (and most drivers do not survive a fork). One
-// thread, one poll loop: it has nothing to do between a client's arrival and its end. Its
-// descriptors are a constant few; workers are known by pid.
+// thread, one poll loop: between a client's arrival and its end it only takes the daemon's
+// commands. Its descriptors are a constant few; workers are known by pid.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -25,9 +25,13 @@
 #include <array>
 #include <exception>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <system_error>
+#include <vector>
 
+#include "gatekeeper/commands.h"
+#include "gatekeeper/control.h"
 #include "gatekeeper/listener.h"
 #include "gatekeeper/options.h"
 #include "gatekeeper/tenancy.h"
@@ -177,19 +181,26 @@ void run(const Options& options) {
   Workers workers(options, file.quota(), tenancy, std::move(token));
   {
     UnixListener local(options.listen);
+    Control control(options.control, lease_commands(file.quota()));
     say_ready(options.ready_fd, tcp);
+    std::vector<pollfd> entries;
     bool paused = false;
     for (;;) {
-      std::array<pollfd, 3> entries{
-          {{signals.get(), POLLIN, 0}, {local.fd(), POLLIN, 0}, {tcp ? tcp->fd() : -1, POLLIN, 0}}};
-      if (paused) entries[1].fd = entries[2].fd = -1;
-      if (::poll(entries.data(), entries.size(), paused ? kPauseMs : -1) < 0 && errno != EINTR) {
-        fail("poll");
+      entries.assign(
+          {{signals.get(), POLLIN, 0}, {local.fd(), POLLIN, 0}, {tcp ? tcp->fd() : -1, POLLIN, 0}});
+      control.watch(entries);
+      // The signals, and those who have been let in, go on.
+      if (paused) entries[1].fd = entries[2].fd = entries[3].fd = -1;
+      const int limit = control.wait_ms(paused ? kPauseMs : -1);
+      if (::poll(entries.data(), entries.size(), limit) < 0) {
+        if (errno != EINTR) fail("poll");
+        continue;
       }
       paused = false;
       if (entries[0].revents != 0 && take_signals(signals.get(), workers)) break;
       if (entries[1].revents != 0) paused = !accept_all(local.fd(), false, workers) || paused;
       if (entries[2].revents != 0) paused = !accept_all(tcp->fd(), true, workers) || paused;
+      paused = !control.serve(std::span(entries).subspan(3)) || paused;
     }
   }
   tcp.reset();

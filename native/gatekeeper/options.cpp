@@ -11,8 +11,9 @@ namespace tessera::gatekeeper {
 const char kUsage[] =
     "usage: tessera-gatekeeper --lease ID --listen PATH [--listen-tcp HOST:PORT --token-file "
     "PATH]\n"
-    "                          --quota PATH --gpu P:D:BYTES [--board PATH [--share PPM]]\n"
-    "                          [--gpu ...] [--weight N] --worker PATH [--ready-fd N]\n"
+    "                          --quota PATH --control PATH --gpu P:D:BYTES\n"
+    "                          [--board PATH [--share PPM]] [--gpu ...] [--weight N]\n"
+    "                          --worker PATH [--ready-fd N]\n"
     "       tessera-gatekeeper --print-quota-layout\n";
 
 namespace {
@@ -61,6 +62,7 @@ void check(const Options& options) {
   require(options.lease, "--lease");
   require(options.listen, "--listen");
   require(options.quota, "--quota");
+  require(options.control, "--control");
   require(options.worker, "--worker");
   if (options.gpus.empty() || options.gpus.size() > kMaxGpus) {
     throw UsageError("1 to " + std::to_string(kMaxGpus) + " --gpu are needed");
@@ -87,6 +89,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       options.token_file = value;
     } else if (name == "--quota") {
       options.quota = value;
+    } else if (name == "--control") {
+      options.control = value;
     } else if (name == "--worker") {
       options.worker = value;
     } else if (name == "--gpu") {

@@ -29,6 +29,7 @@ struct Options {
   std::string listen_tcp;  // HOST:PORT, or empty
   std::string token_file;
   std::string quota;
+  std::string control;  // path of the socket for the daemon's commands
   std::string worker;
   std::vector<Gpu> gpus;
   std::uint32_t weight = kDefaultWeight;

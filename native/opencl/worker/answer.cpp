@@ -5,13 +5,35 @@
 
 namespace tessera::worker {
 
+Answers::Limits Answers::take_limits() {
+  // The count comes first: a change between the two is told once more.
+  Limits limits{quota_.page().resizes.load(), {}};
+  for (std::size_t gpu = 0; gpu < quota_.page().gpu_count; ++gpu) {
+    limits.memory.push_back(quota_.limit(gpu));
+  }
+  told_.store(limits.resizes);
+  return limits;
+}
+
+void Answers::tell_limits() {
+  const Limits limits = take_limits();
+  wire::LeaseLimits message;
+  message.resizes = limits.resizes;
+  message.memory = limits.memory;
+  send(message);
+}
+
 void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values,
                     wire::Blob data, Bulk bulk) {
   output_.drain();
+  const QuotaPage& page = quota_.page();
+  if (page.resizes.load(std::memory_order_relaxed) != told_.load(std::memory_order_relaxed)) {
+    tell_limits();
+  }
   wire::Reply message;
   message.of = of;
   message.status = status;
-  message.sessions = page_.live_sessions.load(std::memory_order_relaxed);
+  message.sessions = page.live_sessions.load(std::memory_order_relaxed);
   message.values = values;
   message.data = data;
   send(message, std::move(bulk));

@@ -3,10 +3,12 @@
 
 #include <CL/cl.h>
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "generated/messages_context.h"
 #include "generated/messages_event.h"
@@ -23,8 +25,8 @@ class Output;
 // Sends to the client. Any thread.
 class Answers {
  public:
-  Answers(Channel& channel, QuotaPage& page, SessionSlot& slot, Output& output)
-      : channel_(channel), page_(page), slot_(slot), output_(output) {}
+  Answers(Channel& channel, Quota& quota, SessionSlot& slot, Output& output)
+      : channel_(channel), quota_(quota), slot_(slot), output_(output) {}
 
   template <class Message>
   void send(const Message& message, Bulk bulk = {}) {
@@ -32,6 +34,13 @@ class Answers {
     encode(out, message);
     channel_.send(static_cast<std::uint16_t>(Message::kOpcode), out.bytes(), std::move(bulk));
   }
+
+  // What the client is being told of the lease's limits; a later change is told before a reply.
+  struct Limits {
+    std::uint64_t resizes;
+    std::vector<std::uint64_t> memory;  // bytes, by the GPU's place in the lease
+  };
+  Limits take_limits();
 
   // Answers the call with sequence number `of`; what kernels printed so far goes first.
   void reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values = {},
@@ -48,9 +57,11 @@ class Answers {
 
  private:
   void count_round_trip();
+  void tell_limits();
 
   Channel& channel_;
-  QuotaPage& page_;
+  Quota& quota_;
+  std::atomic<std::uint64_t> told_{0};  // QuotaPage::resizes of the limits that the client knows
   SessionSlot& slot_;
   Output& output_;
 };

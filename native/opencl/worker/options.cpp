@@ -39,8 +39,8 @@ std::array<std::string_view, 3> triple(std::string_view text, const char* what) 
 
 GpuOption gpu(std::string_view text) {
   const auto [platform, device, bytes] = triple(text, "--gpu is PLATFORM:DEVICE:BYTES");
-  return {number<std::uint32_t>(platform, "--gpu"), number<std::uint32_t>(device, "--gpu"),
-          number<std::uint64_t>(bytes, "--gpu")};
+  number<std::uint64_t>(bytes, "--gpu");
+  return {number<std::uint32_t>(platform, "--gpu"), number<std::uint32_t>(device, "--gpu")};
 }
 
 BoardOption board(std::string_view text) {

@@ -13,12 +13,11 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// One --gpu P:D:BYTES: indexes of the OpenCL platform and of its device, and the lease's bytes on
-// it.
+// One --gpu P:D:BYTES: indexes of the OpenCL platform and of its device. The bytes are the
+// gatekeeper's business: the limit that counts stands in the quota page and may have changed since.
 struct GpuOption {
   std::uint32_t platform;
   std::uint32_t device;
-  std::uint64_t bytes;
 };
 
 // One --board K:FD:TENANT: the board of the K-th --gpu, and the lease's place on it.

@@ -28,7 +28,7 @@ Session::Session(Setup setup)
       on_end_(std::move(setup.on_end)),
       memory_(*setup.quota, setup.slot),
       output_(channel_, std::move(setup.output)),
-      answers_(channel_, setup.quota->page(), slot_, output_),
+      answers_(channel_, *setup.quota, slot_, output_),
       reads_(answers_),
       callbacks_(answers_, reads_),
       receiver_(channel_, Receiver::Hooks{

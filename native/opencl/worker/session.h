@@ -53,7 +53,6 @@ struct NumberedDevice;  // kernel_facts.h
 struct Device {
   cl_platform_id platform;
   cl_device_id id;
-  std::uint64_t limit;  // bytes of the lease on it
 };
 
 class Session {

@@ -37,6 +37,8 @@
         |   +-- ProbeCrashed
         +-- GatekeeperFailed
         +-- ArbiterFailed
+        +-- ControlFailed
+        |   +-- ControlRefused
         +-- QuotaPageUnreadable
         +-- BoardUnreadable
         +-- StoreError
@@ -231,6 +233,18 @@ class GatekeeperFailed(HostError):
 
 class ArbiterFailed(HostError):
     """The arbiter of a GPU did not get ready."""
+
+
+class ControlFailed(HostError):
+    """The gatekeeper of a lease did not answer a command of the daemon."""
+
+
+class ControlRefused(ControlFailed):
+    """The gatekeeper answered with an error. `cause` is its word for programs."""
+
+    def __init__(self, message: str, hint: str = "", cause: str = "") -> None:
+        super().__init__(message, hint)
+        self.cause = cause
 
 
 class QuotaPageUnreadable(HostError):
