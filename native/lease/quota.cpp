@@ -184,6 +184,21 @@ void Quota::release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t byte
   });
 }
 
+std::array<std::uint64_t, kMaxGpus> Quota::used(std::size_t slot) {
+  const Locked lock(*page_);
+  return page_->slots[slot].used;
+}
+
+std::array<std::uint64_t, kMaxGpus> Quota::left() {
+  const Locked lock(*page_);
+  std::array<std::uint64_t, kMaxGpus> bytes{};
+  for (std::size_t i = 0; i < page_->gpu_count; ++i) {
+    const GpuQuota& gpu = page_->gpus[i];
+    bytes[i] = gpu.limit - std::min(gpu.used, gpu.limit);
+  }
+  return bytes;
+}
+
 std::size_t Quota::acquire_slot() {
   const Locked lock(*page_);
   const auto free = std::ranges::find_if(

@@ -94,6 +94,10 @@ class Quota {
                bool count_refusal = true);
   void release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t bytes);
 
+  // Bytes by GPU: what the session has, and what the lease has left.
+  std::array<std::uint64_t, kMaxGpus> used(std::size_t slot);
+  std::array<std::uint64_t, kMaxGpus> left();
+
   // Gatekeeper only. `acquire_slot` returns kMaxSessions when the lease is full.
   std::size_t acquire_slot();
   void free_slot(std::size_t slot);
