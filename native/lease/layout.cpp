@@ -3,31 +3,26 @@
 
 #include <cstddef>
 
+#include "base/layout_json.h"
 #include "lease/quota.h"
 
 namespace tessera {
 namespace {
 
-struct Field {
-  const char* name;
-  std::size_t offset;
-  std::size_t size;
-};
-
 #define PAGE(field)                                              \
-  Field {                                                        \
+  LayoutField {                                                  \
 #field, offsetof(QuotaPage, field), sizeof(QuotaPage::field) \
   }
 #define GPU(field)                                                     \
-  Field {                                                              \
+  LayoutField {                                                        \
     "gpus." #field, offsetof(GpuQuota, field), sizeof(GpuQuota::field) \
   }
 #define SLOT(field)                                                           \
-  Field {                                                                     \
+  LayoutField {                                                               \
     "slots." #field, offsetof(SessionSlot, field), sizeof(SessionSlot::field) \
   }
 
-const Field kFields[] = {
+const LayoutField kFields[] = {
     PAGE(magic),
     PAGE(version),
     PAGE(gpu_count),
@@ -35,6 +30,7 @@ const Field kFields[] = {
     PAGE(live_sessions),
     PAGE(session_capacity),
     PAGE(sessions_total),
+    PAGE(resizes),
     PAGE(gpus),
     PAGE(mutex),
     PAGE(slots),
@@ -64,13 +60,7 @@ const Field kFields[] = {
 }  // namespace
 
 std::string quota_layout_json() {
-  std::string json = "{";
-  for (const auto& field : kFields) {
-    json += json.size() > 1 ? ",\n \"" : "\n \"";
-    json += field.name;
-    json += "\": [" + std::to_string(field.offset) + ", " + std::to_string(field.size) + "]";
-  }
-  return json + "\n}\n";
+  return layout_json(kFields);
 }
 
 }  // namespace tessera

@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/robust_mutex.h"
 #include "base/unique_fd.h"
 
 namespace tessera {
@@ -24,23 +25,10 @@ namespace {
   throw std::system_error(error, std::generic_category(), what);
 }
 
-void check(int error, const char* what) {
-  if (error != 0) fail(error, what);
-}
-
 QuotaPage* map(int fd) {
   void* at = ::mmap(nullptr, sizeof(QuotaPage), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (at == MAP_FAILED) fail(errno, "mapping the quota page");
   return static_cast<QuotaPage*>(at);
-}
-
-void make_mutex(pthread_mutex_t& mutex) {
-  pthread_mutexattr_t attributes;
-  check(::pthread_mutexattr_init(&attributes), "the quota page's mutex");
-  check(::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED), "a shared mutex");
-  check(::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST), "a robust mutex");
-  check(::pthread_mutex_init(&mutex, &attributes), "the quota page's mutex");
-  ::pthread_mutexattr_destroy(&attributes);
 }
 
 std::uint64_t realtime_ns() {
@@ -62,24 +50,9 @@ void add_up(QuotaPage& page) {
   }
 }
 
-class Locked {
- public:
-  explicit Locked(QuotaPage& page) : page_(page) {
-    const int error = ::pthread_mutex_lock(&page_.mutex);
-    if (error == EOWNERDEAD) {
-      add_up(page_);
-      check(::pthread_mutex_consistent(&page_.mutex), "repairing the quota page");
-    } else if (error != 0) {
-      fail(error, "locking the quota page");
-    }
-  }
-  ~Locked() { ::pthread_mutex_unlock(&page_.mutex); }
-  Locked(const Locked&) = delete;
-  Locked& operator=(const Locked&) = delete;
-
- private:
-  QuotaPage& page_;
-};
+RobustLock lock(QuotaPage& page) {
+  return {page.mutex, [&] { add_up(page); }};
+}
 
 template <class F>
 void each_gpu(const QuotaPage& page, std::uint32_t mask, F&& visit) {
@@ -110,9 +83,9 @@ Quota Quota::create(std::string_view path, std::string_view lease_id, const std:
   UniqueFd fd(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) fail(errno, "creating the quota page");
   // Space is taken now: on a full disk a later write to a hole would be a SIGBUS.
-  check(::posix_fallocate(fd.get(), 0, sizeof(QuotaPage)), "making room for the quota page");
+  require_zero(::posix_fallocate(fd.get(), 0, sizeof(QuotaPage)), "making room for the quota page");
   QuotaPage* page = map(fd.get());
-  make_mutex(page->mutex);
+  make_robust_mutex(page->mutex);
   page->version = kQuotaVersion;
   page->gpu_count = static_cast<std::uint32_t>(gpu_count);
   page->session_capacity = kMaxSessions;
@@ -156,7 +129,7 @@ Quota::~Quota() {
 
 bool Quota::reserve(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t bytes,
                     bool count_refusal) {
-  const Locked lock(*page_);
+  const RobustLock held = lock(*page_);
   bool fits = true;
   each_gpu(*page_, gpu_mask, [&](std::size_t index) {
     GpuQuota& gpu = page_->gpus[index];
@@ -175,7 +148,7 @@ bool Quota::reserve(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t byte
 }
 
 void Quota::release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t bytes) {
-  const Locked lock(*page_);
+  const RobustLock held = lock(*page_);
   each_gpu(*page_, gpu_mask, [&](std::size_t index) {
     std::uint64_t& used = page_->slots[slot].used[index];
     const std::uint64_t back = std::min(bytes, used);
@@ -185,12 +158,12 @@ void Quota::release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t byte
 }
 
 std::array<std::uint64_t, kMaxGpus> Quota::used(std::size_t slot) {
-  const Locked lock(*page_);
+  const RobustLock held = lock(*page_);
   return page_->slots[slot].used;
 }
 
 std::array<std::uint64_t, kMaxGpus> Quota::left() {
-  const Locked lock(*page_);
+  const RobustLock held = lock(*page_);
   std::array<std::uint64_t, kMaxGpus> bytes{};
   for (std::size_t i = 0; i < page_->gpu_count; ++i) {
     const GpuQuota& gpu = page_->gpus[i];
@@ -199,8 +172,25 @@ std::array<std::uint64_t, kMaxGpus> Quota::left() {
   return bytes;
 }
 
+std::optional<BelowUse> Quota::resize(std::span<const NewLimit> limits) {
+  const RobustLock held = lock(*page_);
+  for (const auto& [gpu, bytes] : limits) {
+    if (gpu >= page_->gpu_count) throw std::out_of_range("the lease has no such GPU");
+    if (const std::uint64_t used = page_->gpus[gpu].used; bytes < used) return BelowUse{gpu, used};
+  }
+  for (const auto& [gpu, bytes] : limits) page_->gpus[gpu].limit = bytes;
+  // Who sees the new count and then takes the mutex sees the new limits.
+  page_->resizes.fetch_add(1);
+  return std::nullopt;
+}
+
+std::uint64_t Quota::limit(std::size_t gpu) {
+  const RobustLock held = lock(*page_);
+  return page_->gpus[gpu].limit;
+}
+
 std::size_t Quota::acquire_slot() {
-  const Locked lock(*page_);
+  const RobustLock held = lock(*page_);
   const auto free = std::ranges::find_if(
       page_->slots, [](const auto& slot) { return slot.state.load() == SlotState::free; });
   if (free == page_->slots.end()) return kMaxSessions;
@@ -213,7 +203,7 @@ std::size_t Quota::acquire_slot() {
 }
 
 void Quota::free_slot(std::size_t slot) {
-  const Locked lock(*page_);
+  const RobustLock held = lock(*page_);
   clear(page_->slots[slot]);
   page_->slots[slot].state.store(SlotState::free);
   add_up(*page_);

@@ -18,7 +18,15 @@ from tessera.model.errors import (
     StoreTooNew,
     StoreUnreachable,
 )
-from tessera.model.lease import GpuShare, Lease, LeaseState, ProcessId, Transport
+from tessera.model.lease import (
+    DEFAULT_WEIGHT,
+    GpuShare,
+    Identity,
+    Lease,
+    LeaseState,
+    ProcessId,
+    Transport,
+)
 from tessera.store import Store, database
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -30,6 +38,8 @@ def a_lease(key: str = "0123", state: LeaseState = LeaseState.ACTIVE, age: int =
         name=f"name-{key}",
         state=state,
         transport=Transport.TCP,
+        identity=Identity.DEVICE,
+        weight=7,
         gpus=(GpuShare(gpu="gpu0", memory=1 << 62), GpuShare(gpu="gpu1", memory=1)),
         endpoint="tcp:127.0.0.1:1",
         environment={"TESSERA_ENDPOINT": "tcp:127.0.0.1:1"},
@@ -127,6 +137,23 @@ def test_tables_of_a_newer_tessera_are_left_alone(url: str) -> None:
     engine.dispose()
     with pytest.raises(StoreTooNew, match="version 99"):
         with_store(url)
+
+
+def test_tables_of_an_earlier_version_gain_the_defaults(url: str) -> None:
+    store = with_store(url)
+    store.save(a_lease())
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for column in ("identity", "weight"):
+            connection.execute(text(f"ALTER TABLE leases DROP COLUMN {column}"))
+        connection.execute(text("UPDATE tessera_schema SET version = 1"))
+    engine.dispose()
+    for _ in range(2):
+        store = with_store(url)
+        defaults = {"identity": Identity.TESSERA, "weight": DEFAULT_WEIGHT}
+        assert store.live() == [a_lease().model_copy(update=defaults)]
+        store.close()
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

@@ -19,6 +19,12 @@ void prune(std::vector<std::weak_ptr<EventEntry>>& watched) {
   });
 }
 
+// Whether a command keeps the device busy; the others only order those that do.
+bool uses_device(wire::Opcode opcode) {
+  return opcode != wire::Opcode::enqueue_marker && opcode != wire::Opcode::enqueue_barrier &&
+         opcode != wire::Opcode::svm_free;
+}
+
 }  // namespace
 
 Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<const Id> wait_list,
@@ -71,6 +77,25 @@ void Command::launch(const std::shared_ptr<KernelEntry>& kernel) {
 void Command::use(const Entry& entry, const std::shared_ptr<ContextEntry>& context) {
   check(entry.poison);
   if (context != context_) check(CL_INVALID_CONTEXT);
+}
+
+Gate* Command::gate_before() {
+  Gate* const gate = session_.gate(queue_->device);
+  if (gate == nullptr || !uses_device(opcode_)) return nullptr;
+  if (cost_ == nullptr) cost_ = session_.transfer_cost();
+  estimate_ns_ = cost_->estimate(units_);
+  // Threads that come back from the driver may answer meanwhile; no later message is handled.
+  if (!gate->try_enter(estimate_ns_)) session_.unlocked([&] { gate->enter(estimate_ns_); });
+  return gate;
+}
+
+void Command::tell(Gate& gate) {
+  if (event_ == nullptr) return gate.left();
+  gate.entered({.event = event_,
+                .cost = cost_,
+                .units = units_,
+                .estimate_ns = estimate_ns_,
+                .may_be_blocked = session_.may_wait_for_ever()});
 }
 
 void Command::succeeded() {

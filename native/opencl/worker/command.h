@@ -46,6 +46,11 @@ class Command {
     if (status_ == CL_SUCCESS) status_ = status;
   }
   cl_int status() const { return status_; }
+  // What the command will need of the device; without it, as much as a transfer of the session.
+  void costs(std::shared_ptr<Cost> cost, std::uint64_t units) {
+    cost_ = std::move(cost);
+    units_ = units;
+  }
 
   // Enqueues by `call(queue, count, list, event)`, or fails. Returns what became of it; a failure
   // has been reported to the client. With `own_event` the driver's event is made even if the client
@@ -53,10 +58,12 @@ class Command {
   template <class F>
   cl_int run(F&& call, bool own_event = false) {
     if (status_ == CL_SUCCESS) {
+      Gate* const gate = gate_before();
       if (followed_) foresee();
-      const bool wants = own_event || event_id_ != 0 || followed_;
+      const bool wants = own_event || event_id_ != 0 || followed_ || gate != nullptr;
       status_ = call(queue_->handle, static_cast<cl_uint>(waits_),
                      waits_ != 0 ? wait_list() : nullptr, wants ? &event_ : nullptr);
+      if (gate != nullptr) tell(*gate);
     }
     if (status_ == CL_SUCCESS) {
       if (followed_) session_.callbacks().keep_until_done(event_);
@@ -85,6 +92,9 @@ class Command {
   const cl_event* wait_list() const { return many_.empty() ? few_.data() : many_.data(); }
   void add_wait(std::size_t index, Id id);
   void use(const Entry& entry, const std::shared_ptr<ContextEntry>& context);
+  // The gate of the device, when it has let the command in; null where there is none.
+  Gate* gate_before();
+  void tell(Gate& gate);
   void succeeded();
   void failed();
   // Finds what the command would wait for, before it is enqueued; keeps what a blocked command needs
@@ -99,6 +109,9 @@ class Command {
   const Id event_id_;
   cl_event event_ = nullptr;
   std::shared_ptr<EventEntry> entry_;
+  std::shared_ptr<Cost> cost_;
+  std::uint64_t units_ = 1;
+  std::uint64_t estimate_ns_ = 0;
   bool news_held_ = false;
   cl_int status_ = CL_SUCCESS;
   std::size_t waits_ = 0;

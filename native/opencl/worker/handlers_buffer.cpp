@@ -75,9 +75,12 @@ void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
   const cl_command_queue queue =
       status == CL_SUCCESS ? internal_queue(*buffer->context, &status) : nullptr;
   if (status == CL_SUCCESS && bulk.size() != 0) {
+    const std::uint32_t device = buffer->context->devices.front();
     status = unlocked([&] {
-      return clEnqueueWriteBuffer(queue, buffer->handle, CL_TRUE, m.offset, bulk.size(),
-                                  bulk.data(), 0, nullptr, nullptr);
+      return metered(device, [&](cl_event* event) {
+        return clEnqueueWriteBuffer(queue, buffer->handle, CL_TRUE, m.offset, bulk.size(),
+                                    bulk.data(), 0, nullptr, event);
+      });
     });
   }
   if (status != CL_SUCCESS) answers_.deferred_error(buffer->id, status, m.kOpcode);

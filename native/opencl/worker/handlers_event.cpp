@@ -46,12 +46,25 @@ void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
   if (status == CL_SUCCESS) {
     event.user_done = true;
     if (m.status < CL_COMPLETE) event.poison = m.status;
-    status = clSetUserEventStatus(event.handle, m.status);
+    status = set_user_event(event.handle, m.status);
     --open_user_events_;
     objects_.recount(blocked_.set(event), 0);
     if (m.status < CL_COMPLETE) report_failed();
   }
   if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
+}
+
+// Commands that waited for the event run from here on, so their device must be granted.
+cl_int Session::set_user_event(cl_event event, cl_int status) {
+  std::vector<Gate*> entered;
+  for (const auto& gate : gates_) {
+    if (gate == nullptr || !gate->has_blocked_commands()) continue;
+    if (!gate->try_enter(0)) unlocked([&] { gate->enter(0); });
+    entered.push_back(gate.get());
+  }
+  status = clSetUserEventStatus(event, status);
+  for (Gate* gate : entered) gate->left();
+  return status;
 }
 
 // What waited for the failed event has failed with it. It is told at once, asked for or not, and in
@@ -111,6 +124,7 @@ bool Session::wait_for_events(std::uint64_t sequence, std::span<const Id> ids) {
   const auto held_back = [&] { return std::ranges::any_of(events, may_never_end); };
   status = wait_in_driver(held_back, [&] { return wait_for_each(handles); });
   if (cut_short(before)) return false;
+  settle_gates();
   reads_.send_completed();
   for (const auto& event : events) {
     const auto queue = event->queue.lock();

@@ -99,9 +99,12 @@ void Session::handle(const wire::InitializeImage& m, Incoming& incoming) {
   const cl_command_queue queue =
       status == CL_SUCCESS ? internal_queue(*image->context, &status) : nullptr;
   if (status == CL_SUCCESS) {
+    const std::uint32_t device = image->context->devices.front();
     status = unlocked([&] {
-      return clEnqueueWriteImage(queue, image->handle, CL_TRUE, m.origin.data(), m.region.data(), 0,
-                                 0, bulk.data(), 0, nullptr, nullptr);
+      return metered(device, [&](cl_event* event) {
+        return clEnqueueWriteImage(queue, image->handle, CL_TRUE, m.origin.data(), m.region.data(),
+                                   0, 0, bulk.data(), 0, nullptr, event);
+      });
     });
   }
   if (status != CL_SUCCESS) answers_.deferred_error(image->id, status, m.kOpcode);

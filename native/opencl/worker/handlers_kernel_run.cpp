@@ -35,6 +35,13 @@ cl_int check_launch(const wire::EnqueueNdRange& m, const KernelEntry& kernel,
   return check_nd_range(m, on->max_size);
 }
 
+// Never 0; wraps around for a launch that no device takes.
+std::uint64_t work_items(const wire::EnqueueNdRange& m) {
+  std::uint64_t items = 1;
+  for (std::uint32_t i = 0; i < std::min<std::uint32_t>(m.work_dim, 3); ++i) items *= m.global[i];
+  return std::max<std::uint64_t>(items, 1);
+}
+
 bool has_sub_groups(cl_device_id device) {
   cl_uint count = 0;
   return clGetDeviceInfo(device, CL_DEVICE_MAX_NUM_SUB_GROUPS, sizeof count, &count, nullptr) ==
@@ -67,6 +74,7 @@ void Session::handle(const wire::EnqueueNdRange& m, Incoming&) {
   if (command.status() == CL_SUCCESS) command.check(check_launch(m, kernel, command.queue()));
   const std::size_t* const offset = (m.given & kOffsetGiven) != 0 ? m.offset.data() : nullptr;
   const std::size_t* const local = (m.given & kLocalGiven) != 0 ? m.local.data() : nullptr;
+  command.costs(kernel.cost, work_items(m));
   command.run([&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
     return clEnqueueNDRangeKernel(queue, kernel.handle, m.work_dim, offset, m.global.data(), local,
                                   count, list, event);

@@ -27,6 +27,19 @@ cl_int check_properties(std::span<const std::uint64_t> properties,
   return (bits & ~kHost) == 0 ? CL_SUCCESS : CL_INVALID_QUEUE_PROPERTIES;
 }
 
+// The client's properties; a metered queue is profiled, whatever the client wants to see of it.
+std::vector<cl_queue_properties> for_driver(std::span<const std::uint64_t> given,
+                                            cl_command_queue_properties bits, bool metered) {
+  std::vector<cl_queue_properties> properties;
+  for (std::size_t i = 0; i + 1 < given.size(); i += 2) {
+    if (given[i] == CL_QUEUE_PROPERTIES) continue;
+    properties.insert(properties.end(), {given[i], given[i + 1]});
+  }
+  if (metered) bits |= CL_QUEUE_PROFILING_ENABLE;
+  properties.insert(properties.end(), {CL_QUEUE_PROPERTIES, bits, 0});
+  return properties;
+}
+
 }  // namespace
 
 void Session::handle(const wire::CreateQueue& m, Incoming& incoming) {
@@ -42,10 +55,9 @@ void Session::handle(const wire::CreateQueue& m, Incoming& incoming) {
     status = CL_INVALID_DEVICE;
   }
   if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
-  std::vector<cl_queue_properties> properties(m.properties.begin(), m.properties.end());
-  properties.push_back(0);
   entry->profiling = (bits & CL_QUEUE_PROFILING_ENABLE) != 0;
   entry->out_of_order = (bits & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0;
+  const auto properties = for_driver(m.properties, bits, gate(m.device) != nullptr);
   entry->handle =
       clCreateCommandQueueWithProperties(entry->context->handle, id, properties.data(), &status);
   if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
@@ -77,6 +89,7 @@ bool Session::finish(std::uint64_t sequence, Id id, std::uint64_t upto) {
     status = wait_in_driver(held_back, [&] { return clFinish(queue->handle); });
     if (cut_short(before)) return false;
     count_finished(*queue, upto);
+    settle_gates();
   }
   reads_.send_completed();
   report_watched(*queue);

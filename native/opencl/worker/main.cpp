@@ -15,6 +15,7 @@
 #include <exception>
 #include <thread>
 
+#include "opencl/worker/control.h"
 #include "opencl/worker/devices.h"
 #include "opencl/worker/options.h"
 #include "opencl/worker/process.h"
@@ -40,6 +41,14 @@ void watch_client(int liveness) {
   }).detach();
 }
 
+std::vector<std::unique_ptr<Gate>> open_gates(const Options& options) {
+  std::vector<std::unique_ptr<Gate>> gates(options.gpus.size());
+  for (const auto& board : options.boards) {
+    gates[board.gpu] = std::make_unique<Gate>(BoardPage::attach(board.fd), board.tenant);
+  }
+  return gates;
+}
+
 int run(const Options& options) {
   Quota quota = Quota::attach(options.quota_fd);
   if (options.slot >= kMaxSessions) throw UsageError("--slot is out of range");
@@ -51,8 +60,9 @@ int run(const Options& options) {
   slot.state.store(SlotState::live);
   watch_client(channel->liveness_fd());
   UniqueFd output = capture_standard_output();
-  Session session(
-      {channel.get(), &quota, options.slot, open_devices(options.gpus), std::move(output), end});
+  Session session({channel.get(), &quota, options.slot, open_devices(options.gpus),
+                   open_gates(options), std::move(output), end});
+  if (options.control_fd >= 0) serve_control(UniqueFd(options.control_fd), session);
   session.serve();
   end("");
 }

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
 #include "opencl/worker/validate.h"
 #include "wire/codec.h"
@@ -198,6 +199,7 @@ struct KernelEntry final : Entry {
   const KernelFacts* facts = nullptr;  // within program_facts
   std::vector<Argument> arguments;
   std::vector<Record> exec_info;
+  std::shared_ptr<Cost> cost = std::make_shared<Cost>();  // of a work-item
 };
 
 struct Blocked;  // blocked_commands.h

@@ -141,12 +141,14 @@ void Restorer::contents(const Frame& frame, const ContentsPlace& place) {
                           : within(place.offset, frame.bulk.size(), mem.shape.size);
   if (status != CL_SUCCESS || !fits || frame.bulk.empty()) damaged("contents of what is not there");
   const cl_command_queue queue = session_.internal_queue(*mem.context, &status);
-  if (status == CL_SUCCESS && image) {
-    status = clEnqueueWriteImage(queue, mem.handle, CL_TRUE, place.origin.data(),
-                                 place.region.data(), 0, 0, frame.bulk.data(), 0, nullptr, nullptr);
-  } else if (status == CL_SUCCESS) {
-    status = clEnqueueWriteBuffer(queue, mem.handle, CL_TRUE, place.offset, frame.bulk.size(),
-                                  frame.bulk.data(), 0, nullptr, nullptr);
+  if (status == CL_SUCCESS) {
+    status = session_.metered(mem.context->devices.front(), [&](cl_event* event) {
+      return image ? clEnqueueWriteImage(queue, mem.handle, CL_TRUE, place.origin.data(),
+                                         place.region.data(), 0, 0, frame.bulk.data(), 0, nullptr,
+                                         event)
+                   : clEnqueueWriteBuffer(queue, mem.handle, CL_TRUE, place.offset,
+                                          frame.bulk.size(), frame.bulk.data(), 0, nullptr, event);
+    });
   }
   if (status != CL_SUCCESS) {
     refused("the device does not take the contents of memory object " + std::to_string(mem.id) +

@@ -52,16 +52,20 @@ void Saver::write_piece(const ContentsPlace& place, std::size_t bytes) {
 }
 
 void Saver::write_buffer(cl_command_queue queue, const MemEntry& mem) {
+  const std::uint32_t device = mem.context->devices.front();
   for (std::uint64_t at = 0; at < mem.shape.size; at += kContentsPiece) {
     const std::size_t bytes = std::min<std::uint64_t>(kContentsPiece, mem.shape.size - at);
-    const cl_int status = clEnqueueReadBuffer(queue, mem.handle, CL_TRUE, at, bytes, staging_.get(),
-                                              0, nullptr, nullptr);
+    const cl_int status = session_.metered(device, [&](cl_event* event) {
+      return clEnqueueReadBuffer(queue, mem.handle, CL_TRUE, at, bytes, staging_.get(), 0, nullptr,
+                                 event);
+    });
     if (status != CL_SUCCESS) fail(mem, status);
     write_piece({mem.id, at, {}, {}}, bytes);
   }
 }
 
 void Saver::write_image(cl_command_queue queue, const MemEntry& mem) {
+  const std::uint32_t device = mem.context->devices.front();
   const auto& [width, height, depth] = mem.shape.pixels;
   const std::uint64_t row = width * mem.shape.element;
   if (row == 0 || row > kContentsPiece) fail(mem, CL_INVALID_IMAGE_SIZE);
@@ -70,9 +74,10 @@ void Saver::write_image(cl_command_queue queue, const MemEntry& mem) {
     for (std::uint64_t y = 0; y < height; y += rows) {
       const wire::Id3 origin{0, y, z};
       const wire::Id3 region{width, std::min(rows, height - y), 1};
-      const cl_int status = clEnqueueReadImage(queue, mem.handle, CL_TRUE, origin.data(),
-                                               region.data(), 0, 0, staging_.get(), 0, nullptr,
-                                               nullptr);
+      const cl_int status = session_.metered(device, [&](cl_event* event) {
+        return clEnqueueReadImage(queue, mem.handle, CL_TRUE, origin.data(), region.data(), 0, 0,
+                                  staging_.get(), 0, nullptr, event);
+      });
       if (status != CL_SUCCESS) fail(mem, status);
       write_piece({mem.id, 0, origin, region}, region[1] * row);
     }

@@ -2,6 +2,7 @@
 #include "opencl/worker/session.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "generated/dispatch_to_worker.h"
@@ -24,6 +25,7 @@ Session::Session(Setup setup)
       slot_(setup.quota->page().slots[setup.slot]),
       slot_index_(setup.slot),
       devices_(std::move(setup.devices)),
+      gates_(std::move(setup.gates)),
       on_end_(std::move(setup.on_end)),
       memory_(*setup.quota, setup.slot),
       output_(channel_, std::move(setup.output)),
@@ -160,8 +162,12 @@ std::unique_ptr<Charge> Session::charge_memory(const ContextEntry& context, std:
 cl_command_queue Session::internal_queue(ContextEntry& context, cl_int* status) {
   *status = context.poison;
   if (context.internal_queue == nullptr && *status == CL_SUCCESS) {
+    const std::uint32_t device = context.devices.front();
+    constexpr std::array<cl_queue_properties, 3> kMetered = {CL_QUEUE_PROPERTIES,
+                                                             CL_QUEUE_PROFILING_ENABLE, 0};
     context.internal_queue = clCreateCommandQueueWithProperties(
-        context.handle, devices_[context.devices.front()].id, nullptr, status);
+        context.handle, devices_[device].id, gate(device) != nullptr ? kMetered.data() : nullptr,
+        status);
   }
   return context.internal_queue;
 }
@@ -176,6 +182,28 @@ cl_event Session::ended_event(ContextEntry& context, cl_int* status) {
   }
   if (*status == CL_SUCCESS) *status = clRetainEvent(context.ended_event);
   return *status == CL_SUCCESS ? context.ended_event : nullptr;
+}
+
+void Session::settle_gates() {
+  for (const auto& gate : gates_) {
+    if (gate != nullptr) gate->settle();
+  }
+}
+
+cl_int Session::metered(std::uint32_t device, const std::function<cl_int(cl_event*)>& call) {
+  Gate* const before = gate(device);
+  if (before == nullptr) return call(nullptr);
+  before->enter(transfer_cost_->estimate(1));
+  cl_event event = nullptr;
+  const cl_int status = call(&event);
+  if (event == nullptr) {
+    before->left();
+  } else {
+    before->entered({.event = event, .cost = transfer_cost_, .estimate_ns = 0});
+    before->settle();
+    clReleaseEvent(event);
+  }
+  return status;
 }
 
 void Session::count_command(QueueEntry& queue) {

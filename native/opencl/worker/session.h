@@ -39,6 +39,7 @@
 #include "opencl/worker/answer.h"
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
+#include "opencl/worker/gate.h"
 #include "opencl/worker/memory_account.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/output.h"
@@ -67,6 +68,8 @@ class Session {
     Quota* quota;
     std::size_t slot;
     std::vector<Device> devices;
+    // By the device's number; null for a device that is not shared by an arbiter.
+    std::vector<std::unique_ptr<Gate>> gates;
     UniqueFd output;  // reading end of the standard output's pipe; may be none
     // Called when the session is over, by any thread; ends the process in a real worker. Where it
     // returns, serve() returns too.
@@ -86,8 +89,9 @@ class Session {
   // The client waits from here on. Throws StateError; the session then goes on as it was.
   StateNeeds suspend(const StatePlace& place);
   // Makes the session anew, from where suspend() put it, on these devices (empty: on the ones that
-  // it had), and goes on. Throws StateError; the session then is suspended as before.
-  void resume(std::vector<Device> devices);
+  // it had) behind these gates, and goes on. Throws StateError; the session then is suspended as
+  // before.
+  void resume(std::vector<Device> devices, std::vector<std::unique_ptr<Gate>> gates = {});
 
   // ---- for handlers; the lock is held ----
   ObjectTable& objects() { return objects_; }
@@ -101,6 +105,16 @@ class Session {
 
   // Throws ProtocolError for a number that the lease does not have.
   const Device& device(std::uint32_t number) const;
+  // What stands before the device; null where it is not shared by an arbiter.
+  Gate* gate(std::uint32_t number) const {
+    return number < gates_.size() ? gates_[number].get() : nullptr;
+  }
+  // Commands may have ended.
+  void settle_gates();
+  // Runs `call(event)`, which enqueues a command for `device` on a queue of the session's own and
+  // waits for it, when the lease may use the device.
+  cl_int metered(std::uint32_t device, const std::function<cl_int(cl_event*)>& call);
+  const std::shared_ptr<Cost>& transfer_cost() const { return transfer_cost_; }
   std::size_t device_count() const { return devices_.size(); }
   // The driver's handles of numbers of the wire; empty stays empty. Throws ProtocolError for a
   // number that `context` does not have, or that comes twice.
@@ -181,6 +195,8 @@ class Session {
   }
   // Empty if the resume did not enqueue it.
   HeldRead take_read(std::uint64_t ticket);
+  // A command enqueued now may wait for a user event, or for one that nobody can set any more.
+  bool may_wait_for_ever() const { return open_user_events_ != 0 || !abandoned_.empty(); }
   // No command of this session is known to be unfinished on `queue`.
   static bool idle(const QueueEntry& queue) { return queue.enqueued == queue.finished; }
 
@@ -267,6 +283,7 @@ class Session {
   bool wait_for_events(std::uint64_t sequence, std::span<const Id> ids);
   bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto);
   void fail_user_events();
+  cl_int set_user_event(cl_event event, cl_int status);
   void report_failed();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;
@@ -286,6 +303,8 @@ class Session {
   SessionSlot& slot_;
   const std::size_t slot_index_;
   std::vector<Device> devices_;
+  std::vector<std::unique_ptr<Gate>> gates_;
+  const std::shared_ptr<Cost> transfer_cost_ = std::make_shared<Cost>();
   const std::function<void(const char*)> on_end_;
   // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
   // them.

@@ -75,7 +75,7 @@ StateNeeds Session::suspend(const StatePlace& place) {
   return needs;
 }
 
-void Session::resume(std::vector<Device> devices) {
+void Session::resume(std::vector<Device> devices, std::vector<std::unique_ptr<Gate>> gates) {
   const std::lock_guard lock(lock_);
   if (!pause_.suspended()) {
     throw StateError(state_error::kNotSuspended, "the session is not suspended");
@@ -85,6 +85,7 @@ void Session::resume(std::vector<Device> devices) {
   Restorer restorer(*this, state.get());
   restorer.check(devices, quota_.left());
   std::swap(devices, devices_);
+  gates_ = std::move(gates);
   try {
     restorer.replay();
   } catch (...) {
@@ -176,6 +177,7 @@ void Session::give_devices_back() {
   pause_.wait_for_all();
   lock_.unlock();
   for (const auto& queue : queues) clFinish(queue.get());
+  settle_gates();
   queues.clear();
   callbacks_.wait_for_all(kFreeing);
   lock_.lock();
@@ -184,6 +186,8 @@ void Session::give_devices_back() {
   abandoned.clear();
   objects = {};
   callbacks_.clear_buried();
+  // A session that needs nothing of a GPU is nobody's rival there.
+  gates_.clear();
   wait_for_freed_memory();
 }
 

@@ -47,6 +47,7 @@ void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
         session.wait_in_driver(held_back, [&] { return wait_for(read.event->get()); });
     if (!session.cut_short(before)) {
       if (!read.queue->out_of_order) session.count_finished(*read.queue, read.number);
+      session.settle_gates();
       return answer_read(session, ticket, std::move(read), status);
     }
     read = {};

@@ -17,6 +17,7 @@ from tessera.cli.output import console
 from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseState
 from tessera.model.stats import Counters, LeaseStats
+from tessera.model.suspension import SuspendNeeds
 from tessera.model.units import format_bytes, format_count
 
 _STATE_STYLES = {
@@ -89,6 +90,17 @@ def _gpu_names(lease: Lease) -> str:
 
 def _state(lease: Lease) -> Text:
     return Text(lease.state.value, style=_STATE_STYLES.get(lease.state, "yellow"))
+
+
+def suspend_needs(needs: SuspendNeeds) -> Table:
+    rows = [
+        ("state to keep", format_bytes(needs.state)),
+        ("room on disk", format_bytes(needs.disk)),
+        ("room in memory", format_bytes(needs.memory)),
+        ("freed on GPUs", format_bytes(needs.device)),
+        ("objects", str(needs.objects)),
+    ]
+    return _table(("SUSPEND", "NOW"), rows, right=("NOW",))
 
 
 def leases(found: Sequence[Lease]) -> Table:

@@ -75,7 +75,12 @@ def _serve(settings: Settings, group: int | None, ready_fd: int | None) -> None:
     native_environment = environment.for_native_programs()
     inventory = Inventory(native_environment, settings.cpu_devices)
     service = LeaseService(
-        store, inventory, settings.runtime_folder, settings.reserve, native_environment
+        store,
+        inventory,
+        settings.runtime_folder,
+        settings.reserve,
+        native_environment,
+        state_folder=Path(paths.state_folder()),
     )
     listener = _listen(settings.socket, group)
     config = uvicorn.Config(

@@ -26,7 +26,7 @@ from pathlib import Path
 import structlog
 
 from tessera.inventory import Inventory
-from tessera.leases import environment, gatekeeper, process, quota, workspace
+from tessera.leases import environment, gatekeeper, process, quota, suspension, workspace
 from tessera.leases.adoption import Adoption
 from tessera.leases.peer import Peer
 from tessera.leases.watch import Watch, wait_for_exit
@@ -42,6 +42,7 @@ from tessera.model.errors import (
 from tessera.model.gpu import Gpu, GpuUse
 from tessera.model.lease import GpuShare, Lease, LeaseRequest, LeaseState, ProcessId, Transport
 from tessera.model.stats import LeaseStats
+from tessera.model.suspension import Keep, SuspendNeeds
 from tessera.model.units import parse_fraction
 from tessera.placement import Capacity, Demand, place
 from tessera.store import Store
@@ -63,8 +64,10 @@ class LeaseService:
         reserve: int = 0,
         native_environment: Mapping[str, str] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        state_folder: Path | None = None,
     ) -> None:
-        """`reserve` is the memory in bytes that is left free on each GPU."""
+        """`reserve` is the memory in bytes that is left free on each GPU; suspended leases keep their
+        state files under `state_folder`, by default the runtime folder."""
         self._store = store
         self._inventory = inventory
         self._runtime_folder = runtime_folder
@@ -73,6 +76,8 @@ class LeaseService:
             environment.for_native_programs() if native_environment is None else native_environment
         )
         self._now = now
+        self._states = suspension.StateFolder(state_folder or runtime_folder)
+        self._settling: set[asyncio.Task[None]] = set()
         self._leases: dict[str, Lease] = {}
         self._watches: dict[str, list[Watch]] = {}
         self._making: dict[str, asyncio.Event] = {}
@@ -90,9 +95,11 @@ class LeaseService:
                 self._end(lease.id, None)
             else:
                 self._watch(self._leases[lease.id])
+                self._find_out(self._leases[lease.id])
                 _log.info("lease adopted", lease=lease.name, state=self._leases[lease.id].state)
         await self._finish_endings()
-        kept = {lease.id for lease in self._leases.values() if lease.holds_memory}
+        over = (LeaseState.FAILED, LeaseState.RELEASED)
+        kept = {lease.id for lease in self._leases.values() if lease.state not in over}
         await adoption.clean(kept, set(self._leases))
 
     async def close(self) -> None:
@@ -101,9 +108,10 @@ class LeaseService:
             for watch in watches:
                 watch.cancel()
         self._watches.clear()
-        for task in self._ending.values():
+        tasks = [*self._ending.values(), *self._settling]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._ending.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def live_count(self) -> int:
@@ -168,16 +176,78 @@ class LeaseService:
 
         Raises LeaseNotFound, NotPermitted.
         """
-        lease = await self.find(key)
-        if not peer.may_manage(lease.owner_uid):
-            raise NotPermitted(
-                f"Lease {lease.name} belongs to user {lease.owner_uid}.", "Ask its owner or root."
-            )
+        lease = await self._managed(key, peer)
         if lease.state is LeaseState.RELEASED:
             return lease
         if end_holder and lease.holder and lease.holder.pid != peer.pid:
             await _end_process(lease.holder, grace)
         return await asyncio.shield(self._end(lease.id, None))
+
+    async def suspend_check(self, key: str, peer: Peer) -> SuspendNeeds:
+        """Whether the lease can be suspended now, and what that takes.
+
+        Raises LeaseNotFound, NotPermitted, LeaseNotActive, AlreadySuspended, SuspendUnsupported,
+        ControlFailed.
+        """
+        lease = await self._managed(key, peer)
+        return await suspension.check(lease, self._workspace(lease.id).control, self._states)
+
+    async def suspend(self, key: str, to: Keep, peer: Peer) -> Lease:
+        """Copies out what the lease has on its GPUs and frees them; its workload waits from here on.
+
+        Raises as suspend_check(), and SuspendFailed; the lease then goes on as it was.
+        """
+        lease = await self._managed(key, peer)
+        socket = self._workspace(lease.id).control
+        return await suspension.suspend(lease, to, socket, self._states, self._step, self._now)
+
+    async def resume(self, key: str, wanted: tuple[str, ...], peer: Peer) -> Lease:
+        """Puts a suspended lease back on its GPUs, or on those `wanted`, or where it fits.
+
+        Raises LeaseNotFound, NotPermitted, NotSuspended, NoCapacity, ResumeRefused,
+        DeviceLacksFeature, StateFileDamaged, StateFileOtherVersion, ControlFailed and what the
+        inventory raises; the lease then is suspended as before.
+        """
+        gpus = await self._inventory.gpus()
+        lease = await self._managed(key, peer)
+        shares = lease.gpus
+        if lease.state is LeaseState.SUSPENDED:
+            capacities = [self._capacity(gpu) for gpu in gpus]
+            shares = suspension.placed_again(lease, wanted, capacities)
+        socket = self._workspace(lease.id).control
+        return await suspension.resume(
+            lease, shares, gpus, socket, self._states, self._step, self._now
+        )
+
+    async def _managed(self, key: str, peer: Peer) -> Lease:
+        lease = await self.find(key)
+        if not peer.may_manage(lease.owner_uid):
+            raise NotPermitted(
+                f"Lease {lease.name} belongs to user {lease.owner_uid}.", "Ask its owner or root."
+            )
+        return lease
+
+    def _step(self, lease: Lease) -> None:
+        # Who ends a lease does not wait for who suspends it.
+        if lease.id not in self._leases or lease.id in self._ending:
+            raise LeaseNotFound(f"Lease {lease.name} ended meanwhile.", "`tessera ps -a` shows how.")
+        self._save(lease)
+
+    def _find_out(self, lease: Lease) -> None:
+        """An earlier daemon ended while it suspended or resumed this lease."""
+        if lease.state not in (LeaseState.SUSPENDING, LeaseState.RESUMING):
+            return
+
+        async def ask() -> None:
+            try:
+                socket = self._workspace(lease.id).control
+                self._step(await suspension.settled(lease, socket, self._now))
+            except TesseraError as error:
+                _log.error("state of a lease unknown", lease=lease.name, error=error.message)
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     async def settle(self) -> None:
         """Takes in the ends of processes that already happened, so that answers are not stale."""
@@ -272,7 +342,7 @@ class LeaseService:
 
     def _watch(self, lease: Lease) -> None:
         watches = self._watches.setdefault(lease.id, [])
-        if lease.gatekeeper and lease.state is LeaseState.ACTIVE:
+        if lease.gatekeeper and lease.state not in (LeaseState.FAILED, LeaseState.RELEASED):
             watches.append(Watch(lease.gatekeeper, lambda: self._gatekeeper_ended(lease.id)))
         if lease.holder:
             watches.append(Watch(lease.holder, lambda: self._holder_ended(lease.id)))
@@ -326,6 +396,7 @@ class LeaseService:
     def _forget(self, lease: Lease) -> None:
         """The lease is over: its folder goes, its memory is free, its record stays in the store."""
         self._workspace(lease.id).remove()
+        self._states.remove(lease.id)
         self._leases.pop(lease.id, None)
         if lease.state is not LeaseState.RELEASED:
             lease = lease.advanced(LeaseState.RELEASED, self._now())

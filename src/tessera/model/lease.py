@@ -4,6 +4,8 @@
     pending --> active --> suspending --> suspended --> resuming --> active
        |          |            |              |            |
        +----------+------------+--------------+------------+--> released | failed
+    suspending --> active       where it could not be suspended
+    resuming --> suspended      where it could not be resumed
     failed --> released
 
 `released` is final. A failed lease holds no GPU memory any more, but stays listed with its reason until
@@ -46,9 +48,9 @@ _ENDS = frozenset({LeaseState.RELEASED, LeaseState.FAILED})
 TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
     LeaseState.PENDING: frozenset({LeaseState.ACTIVE}) | _ENDS,
     LeaseState.ACTIVE: frozenset({LeaseState.SUSPENDING}) | _ENDS,
-    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED}) | _ENDS,
+    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED, LeaseState.ACTIVE}) | _ENDS,
     LeaseState.SUSPENDED: frozenset({LeaseState.RESUMING}) | _ENDS,
-    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE}) | _ENDS,
+    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE, LeaseState.SUSPENDED}) | _ENDS,
     LeaseState.FAILED: frozenset({LeaseState.RELEASED}),
     LeaseState.RELEASED: frozenset(),
 }
@@ -70,6 +72,16 @@ class Transport(StrEnum):
     SHM = "shm"
     UNIX = "unix"
     TCP = "tcp"
+
+
+class Identity(StrEnum):
+    """Whose names the lease's platform bears: Tessera's, or those of the device's own platform.
+
+    Of several GPUs on different platforms, the first one's platform lends its names.
+    """
+
+    TESSERA = "tessera"
+    DEVICE = "device"
 
 
 class GpuShare(BaseModel):
@@ -106,6 +118,9 @@ class LeaseRequest(BaseModel):
         default=None, ge=1, le=MAX_MEMORY, description="bytes per GPU, or text such as 512MiB"
     )
     transport: Transport = Transport.SHM
+    identity: Identity = Field(
+        default=Identity.TESSERA, description="whose names the lease's platform bears"
+    )
     weight: int = Field(
         default=DEFAULT_WEIGHT, ge=1, le=MAX_WEIGHT, description="for the policy `weighted`"
     )
@@ -157,6 +172,7 @@ class Lease(BaseModel):
     state: LeaseState
     mode: Mode = Mode.SHARED
     transport: Transport
+    identity: Identity = Identity.TESSERA
     gpus: tuple[GpuShare, ...]
     weight: int = DEFAULT_WEIGHT
     endpoint: str | None = None

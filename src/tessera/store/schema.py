@@ -7,11 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Connection, DateTime, Index, Integer, String
+from sqlalchemy import JSON, BigInteger, Connection, DateTime, Index, Integer, String, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
-from tessera.model.lease import Lease
+from tessera.model.lease import DEFAULT_WEIGHT, Identity, Lease
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -48,6 +49,8 @@ class LeaseRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     mode: Mapped[str] = mapped_column(String(16))
     transport: Mapped[str] = mapped_column(String(16))
+    identity: Mapped[str] = mapped_column(String(16), server_default=Identity.TESSERA.value)
+    weight: Mapped[int] = mapped_column(Integer, server_default=str(DEFAULT_WEIGHT))
     gpus: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     endpoint: Mapped[str | None] = mapped_column(String(512))
     environment: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -74,7 +77,17 @@ def _create_tables(connection: Connection) -> None:
     Base.metadata.create_all(connection)
 
 
-# Step N takes the tables from version N to version N + 1.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables,)
+def _add_missing_columns(connection: Connection) -> None:
+    """Gives the leases of an earlier version what leases have gained since, at its default."""
+    table = Base.metadata.tables[LeaseRow.__tablename__]
+    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in there:
+            text = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
+
+
+# Step N takes the tables from version N to version N + 1. Version 2 has identity and weight.
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_missing_columns)
 
 SCHEMA_VERSION = len(MIGRATIONS)

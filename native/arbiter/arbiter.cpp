@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiter/arbiter.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/futex.h"
+
+namespace tessera::arbiter {
+namespace {
+
+// A counter or a weight may have changed without a ring.
+constexpr std::uint64_t kLookEvery = 1'000'000'000;
+
+PolicyKind known_policy(std::uint32_t word) {
+  return word <= static_cast<std::uint32_t>(PolicyKind::weighted) ? static_cast<PolicyKind>(word)
+                                                                  : PolicyKind::equal;
+}
+
+}  // namespace
+
+Arbiter::Arbiter(BoardPage& board, std::uint64_t overrun_ns)
+    : board_(board), overrun_ns_(overrun_ns) {
+  // What an arbiter before this one had granted: nobody holds the GPU, and whoever has commands
+  // under way is waited for as for any other.
+  for (std::size_t i = 0; i < kMaxTenants; ++i) {
+    if (board_->tenants[i].grant.exchange(0) != 0) poke(i);
+  }
+}
+
+void Arbiter::look() {
+  seen_.fill({});
+  for (auto& seat : board_->seats) {
+    if (seat.worker_pid.load(std::memory_order_acquire) == 0) continue;
+    const std::size_t tenant = seat.tenant.load();
+    if (tenant >= kMaxTenants) continue;
+    seen_[tenant].wants |= seat.wants.load() != 0;
+    seen_[tenant].busy |= seat.busy.load() != 0;
+  }
+  std::size_t present = 0;
+  for (std::size_t i = 0; i < kMaxTenants; ++i) {
+    const Tenant& tenant = board_->tenants[i];
+    if (tenant.present.load() == 0) {
+      state_.tenants[i] = {};
+      seen_[i] = {};
+      overrun_[i] = false;
+      continue;
+    }
+    ++present;
+    PolicyTenant& known = state_.tenants[i];
+    known.active = seen_[i].wants || (seen_[i].busy && !overrun_[i]);
+    known.weight = tenant.weight.load();
+    known.share_ppm = tenant.share_ppm.load();
+    known.device_ns = tenant.device_ns.load();
+    overrun_[i] = overrun_[i] && seen_[i].busy;
+  }
+  state_.kind = known_policy(board_->policy.load());
+  const std::uint64_t slice_us = board_->slice_us.load();
+  state_.slice_ns = slice_us == 0
+                        ? default_slice_ns(present)
+                        : std::clamp<std::uint64_t>(slice_us, kMinSliceUs, kMaxSliceUs) * 1000;
+}
+
+std::uint64_t Arbiter::turn(std::uint64_t now_ns) {
+  look();
+  if (holder_ != kNobody) {
+    const std::uint64_t again = keep_or_take_back(now_ns);
+    if (holder_ != kNobody) {
+      state_ = account(std::move(state_), now_ns);
+      return std::min(again, now_ns + kLookEvery);
+    }
+  }
+  if (leaving_ != kNobody) {
+    if (seen_[leaving_].busy && now_ns < leaving_since_ns_ + overrun_ns_) {
+      return leaving_since_ns_ + overrun_ns_;
+    }
+    if (seen_[leaving_].busy) {
+      overrun_[leaving_] = true;
+      board_->tenants[leaving_].overruns.fetch_add(1);
+    }
+    write_trace(now_ns);
+    leaving_ = kNobody;
+  }
+  return std::min(grant_next(now_ns), now_ns + kLookEvery);
+}
+
+bool Arbiter::others_active(std::size_t tenant) const {
+  for (std::size_t i = 0; i < kMaxTenants; ++i) {
+    if (i != tenant && state_.tenants[i].active) return true;
+  }
+  return false;
+}
+
+// The holder keeps the GPU while it uses it and its time is not over, or nobody else wants it.
+std::uint64_t Arbiter::keep_or_take_back(std::uint64_t now_ns) {
+  const Tenant& tenant = board_->tenants[holder_];
+  if (tenant.present.load() == 0 || tenant.grant.load() == 0) {
+    take_back(now_ns);
+    return now_ns;
+  }
+  const bool others = others_active(holder_);
+  const bool metered = others || state_.kind == PolicyKind::fixed;
+  if (!metered) {
+    set_end(kNoEnd, false);
+    return kNoEnd;
+  }
+  const std::uint64_t end = granted_ns_ + state_.slice_ns;
+  const bool idle = !state_.tenants[holder_].active;
+  if (now_ns >= end || (idle && others)) {
+    take_back(now_ns);
+    look();
+    return now_ns;
+  }
+  set_end(end, true);
+  return end;
+}
+
+void Arbiter::set_end(std::uint64_t until_ns, bool contended) {
+  Tenant& tenant = board_->tenants[holder_];
+  const bool longer = until_ns > tenant.until_ns.load();
+  tenant.until_ns.store(until_ns);
+  const std::uint32_t before = board_->contended.exchange(contended ? 1 : 0);
+  if (contended && before == 0) poke(holder_);
+  // Sessions that found the old end passed.
+  if (longer && seen_[holder_].wants) futex_wake_all(tenant.grant);
+}
+
+void Arbiter::take_back(std::uint64_t now_ns) {
+  board_->contended.store(1);
+  board_->tenants[holder_].grant.store(0);
+  poke(holder_);
+  leaving_ = holder_;
+  leaving_since_ns_ = now_ns;
+  holder_ = kNobody;
+}
+
+void Arbiter::poke(std::size_t tenant) {
+  for (auto& seat : board_->seats) {
+    if (seat.worker_pid.load() == 0 || seat.tenant.load() != tenant) continue;
+    seat.poke.fetch_add(1);
+    futex_wake_all(seat.poke);
+  }
+}
+
+std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
+  Choice choice;
+  std::tie(state_, choice) = choose(std::move(state_), now_ns);
+  if (choice.tenant == kNobody) {
+    if (idle_since_ns_ == 0) idle_since_ns_ = now_ns;
+    return choice.look_again_ns;
+  }
+  if (idle_since_ns_ != 0) board_->idle_ns.fetch_add(now_ns - idle_since_ns_);
+  idle_since_ns_ = 0;
+  holder_ = choice.tenant;
+  granted_ns_ = now_ns;
+  Tenant& tenant = board_->tenants[holder_];
+  device_at_grant_ = tenant.device_ns.load();
+  const auto number = static_cast<std::uint32_t>(state_.grants) | 1u << 31;  // never 0
+  trace_ = {now_ns, now_ns, 0, static_cast<std::uint32_t>(holder_), number};
+  tenant.grants.fetch_add(1);
+  tenant.until_ns.store(choice.until_ns);
+  board_->contended.store(choice.until_ns == kNoEnd ? 0 : 1);
+  tenant.grant.store(number);
+  if (seen_[holder_].wants) futex_wake_all(tenant.grant);
+  return choice.look_again_ns;
+}
+
+void Arbiter::write_trace(std::uint64_t now_ns) {
+  trace_.end_ns = now_ns;
+  trace_.device_ns = board_->tenants[trace_.tenant].device_ns.load() - device_at_grant_;
+  const std::uint64_t count = board_->trace_count.load(std::memory_order_relaxed);
+  board_->trace[count % kTraceLength] = trace_;
+  board_->trace_count.store(count + 1, std::memory_order_release);
+}
+
+}  // namespace tessera::arbiter

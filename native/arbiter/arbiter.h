@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Applies the policy to the board of one GPU.
+//
+// A lease may send commands to the GPU while its `grant` is set. The arbiter takes a grant back by
+// clearing it, and gives the next one when no session of another lease has commands under way: so
+// one lease at a time computes, and what is measured is what it used. Two races are settled the
+// same way on both sides (Dekker): a worker says `busy` and then looks at the grant; the arbiter
+// clears the grant and then looks at `busy`; one of the two sees the other.
+//
+// A lease that is alone keeps its grant until somebody else wants the GPU (but for `fixed`, where
+// nobody gets more than his share): its workers read one word for each command, and the arbiter
+// sleeps.
+//
+// A command cannot be stopped. If one runs on for longer than `overrun` after its grant was taken
+// back, the others no longer wait for it: the device shares itself between them as it can, and the
+// time is charged all the same when the command ends. Ending the session was refused: a long kernel
+// is no crime on a GPU that may be alone again in a second.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "arbiter/board.h"
+#include "arbiter/policy.h"
+
+namespace tessera::arbiter {
+
+class Arbiter {
+ public:
+  Arbiter(BoardPage& board, std::uint64_t overrun_ns);
+
+  // Looks at the board once and acts; when to look again if nobody rings (CLOCK_MONOTONIC, ns).
+  std::uint64_t turn(std::uint64_t now_ns);
+
+ private:
+  struct Seen {
+    bool wants = false;
+    bool busy = false;
+  };
+
+  void look();
+
+  bool others_active(std::size_t tenant) const;
+
+  std::uint64_t keep_or_take_back(std::uint64_t now_ns);
+  std::uint64_t grant_next(std::uint64_t now_ns);
+  void set_end(std::uint64_t until_ns, bool contended);
+  void take_back(std::uint64_t now_ns);
+  void poke(std::size_t tenant);
+  void write_trace(std::uint64_t now_ns);
+
+  BoardPage& board_;
+  const std::uint64_t overrun_ns_;
+  PolicyState state_;
+  std::array<Seen, kMaxTenants> seen_{};
+  std::size_t holder_ = kNobody;
+  std::uint64_t granted_ns_ = 0;
+  // The lease whose commands are waited for, since when, and what it had used when it was granted.
+  std::size_t leaving_ = kNobody;
+  std::uint64_t leaving_since_ns_ = 0;
+  TraceEntry trace_{};
+  std::uint64_t device_at_grant_ = 0;
+  // Leases whose commands run on beside somebody else's.
+  std::array<bool, kMaxTenants> overrun_{};
+  std::uint64_t idle_since_ns_ = 0;
+};
+
+}  // namespace tessera::arbiter

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/gate.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "arbiter/policy.h"
+#include "base/clock.h"
+#include "base/futex.h"
+
+namespace tessera::worker {
+namespace {
+
+// How many ended commands may wait for being charged while nobody else wants the GPU.
+constexpr std::size_t kBatch = 64;
+// How often who waits for a grant looks whether the arbiter still lives, and how long it may be
+// away before its tenants go on without one: the daemon starts another within milliseconds.
+constexpr std::int64_t kMinderLooks = 1'000'000'000;
+constexpr std::int64_t kLookEvery = 100'000'000;
+constexpr std::uint64_t kMayBeAway = 2'000'000'000;
+
+std::uint64_t clock_ns() {
+  return static_cast<std::uint64_t>(monotonic_ns());
+}
+
+Seat& take_seat(BoardPage& page, std::size_t tenant) {
+  if (tenant >= kMaxTenants) throw std::runtime_error("a place that no board has");
+  const std::size_t seat = page.take_seat(tenant);
+  if (seat == kMaxSeats) throw std::runtime_error("the GPU has no place for another session");
+  return page->seats[seat];
+}
+
+cl_int status_of(cl_event event) {
+  cl_int status = CL_QUEUED;
+  const cl_int got =
+      clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, nullptr);
+  return got == CL_SUCCESS ? status : got;
+}
+
+bool has_ended(cl_event event) {
+  return status_of(event) <= CL_COMPLETE;
+}
+
+// Whether waiting for the end of a command is sure to come to an end.
+bool can_run(const Flight& flight) {
+  return !flight.may_be_blocked || status_of(flight.event) <= CL_RUNNING;
+}
+
+}  // namespace
+
+Gate::Gate(BoardPage page, std::size_t tenant)
+    : page_(std::move(page)), tenant_(page_->tenants[tenant]), seat_(take_seat(page_, tenant)) {
+  minder_ = std::thread([this] { mind(); });
+}
+
+Gate::~Gate() {
+  over_.store(true);
+  wake_minder();
+  minder_.join();
+  for (const auto& flight : flights_) clReleaseEvent(flight.event);
+  seat_.worker_pid.store(0);
+  ring();
+}
+
+bool Gate::is_metered() const {
+  return page_->contended.load(std::memory_order_acquire) != 0;
+}
+
+std::uint64_t Gate::time_left(std::uint64_t now) const {
+  if (tenant_.grant.load() == 0) return 0;
+  if (!is_metered()) return kNoEnd;
+  const std::uint64_t until = tenant_.until_ns.load();
+  return until > now ? until - now : 0;
+}
+
+// `busy` is said before the grant is looked at: see arbiter.h.
+bool Gate::may_go(std::uint64_t estimate_ns) {
+  if (seat_.busy.load(std::memory_order_relaxed) == 0) seat_.busy.store(1);
+  if (tenant_.grant.load() == 0) return false;
+  if (!is_metered()) return true;
+  const std::uint64_t left = time_left(clock_ns());
+  if (left == 0) return false;
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::none_of(flights_, can_run)) return true;
+  return estimate_ns != 0 && estimated_ns_ + estimate_ns <= left;
+}
+
+bool Gate::try_enter(std::uint64_t estimate_ns) {
+  {
+    const std::lock_guard lock(mutex_);
+    entering_ = true;
+  }
+  return may_go(estimate_ns);
+}
+
+void Gate::enter(std::uint64_t estimate_ns) {
+  while (!try_enter(estimate_ns)) {
+    // What can end, ends first: then either there is room, or the time is over and nothing of this
+    // session is under way any more.
+    if (!wait_for_one() && time_left(clock_ns()) == 0) wait_for_grant();
+  }
+}
+
+void Gate::entered(const Flight& flight) {
+  clRetainEvent(flight.event);
+  {
+    const std::lock_guard lock(mutex_);
+    entering_ = false;
+    flights_.push_back(flight);
+    estimated_ns_ += flight.estimate_ns;
+    if (flights_.size() % kBatch == 0) reap();
+  }
+  // The grant may have been taken back meanwhile, when the minder found nothing to wait for.
+  if (tenant_.grant.load() == 0) wake_minder();
+}
+
+void Gate::left() {
+  const std::lock_guard lock(mutex_);
+  entering_ = false;
+  give_up_if_idle();
+}
+
+void Gate::settle() {
+  const std::lock_guard lock(mutex_);
+  reap();
+  give_up_if_idle();
+}
+
+bool Gate::has_blocked_commands() {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(flights_, &Flight::may_be_blocked);
+}
+
+// The lock is held. Commands mostly end in their order; a few behind the first that has not ended
+// are looked at too, for queues without an order. Never all: there may be very many.
+void Gate::reap() {
+  std::size_t left_alone = 0;
+  for (auto at = flights_.begin(); at != flights_.end() && left_alone < kBatch;) {
+    const cl_int status = status_of(at->event);
+    if (status > CL_COMPLETE) {
+      ++left_alone;
+      ++at;
+      continue;
+    }
+    charge(*at, status);
+    estimated_ns_ -= at->estimate_ns;
+    clReleaseEvent(at->event);
+    at = flights_.erase(at);
+  }
+}
+
+void Gate::charge(const Flight& flight, cl_int status) {
+  if (status != CL_COMPLETE) return;
+  cl_ulong start = 0;
+  cl_ulong end = 0;
+  if (clGetEventProfilingInfo(flight.event, CL_PROFILING_COMMAND_START, sizeof start, &start,
+                              nullptr) != CL_SUCCESS ||
+      clGetEventProfilingInfo(flight.event, CL_PROFILING_COMMAND_END, sizeof end, &end, nullptr) !=
+          CL_SUCCESS ||
+      end < start) {
+    return;
+  }
+  if (flight.cost != nullptr) flight.cost->learn(flight.units, end - start);
+  const std::uint64_t from = std::max<std::uint64_t>(start, charged_until_ns_);
+  const std::uint64_t used = end > from ? end - from : 0;
+  charged_until_ns_ = std::max<std::uint64_t>(charged_until_ns_, end);
+  tenant_.device_ns.fetch_add(used, std::memory_order_relaxed);
+  tenant_.commands.fetch_add(1, std::memory_order_relaxed);
+  page_->device_ns.fetch_add(used, std::memory_order_relaxed);
+}
+
+// The lock is held.
+void Gate::give_up_if_idle() {
+  if (entering_ || seat_.busy.load(std::memory_order_relaxed) == 0) return;
+  if (std::ranges::any_of(flights_, can_run)) return;
+  seat_.busy.store(0);
+  if (is_metered() || tenant_.grant.load() == 0) ring();
+}
+
+// Of the commands that can run, the first that has not ended; one more reference, or null.
+cl_event Gate::next_to_end() {
+  const std::lock_guard lock(mutex_);
+  const auto at = std::ranges::find_if(
+      flights_, [](const Flight& flight) { return !has_ended(flight.event) && can_run(flight); });
+  if (at == flights_.end()) return nullptr;
+  clRetainEvent(at->event);
+  return at->event;
+}
+
+bool Gate::wait_for_one() {
+  cl_event event = next_to_end();
+  if (event != nullptr) {
+    clWaitForEvents(1, &event);
+    clReleaseEvent(event);
+  }
+  const std::lock_guard lock(mutex_);
+  const std::size_t before = flights_.size();
+  reap();
+  return event != nullptr || flights_.size() != before;
+}
+
+void Gate::wait_for_grant() {
+  const std::uint64_t begin = clock_ns();
+  seat_.wants.store(1);
+  seat_.busy.store(0);
+  ring();
+  for (std::uint64_t now = begin;; now = clock_ns()) {
+    const std::uint32_t grant = tenant_.grant.load();
+    if (time_left(now) != 0 || over_.load()) break;
+    if (arbiter_is_gone(now)) {
+      tenant_.until_ns.store(kNoEnd);
+      tenant_.grant.store(1);
+      break;
+    }
+    futex_wait(tenant_.grant, grant, kLookEvery);
+  }
+  seat_.busy.store(1);
+  seat_.wants.store(0);
+  const std::uint64_t waited = clock_ns() - begin;
+  tenant_.waits.fetch_add(1, std::memory_order_relaxed);
+  tenant_.waited_ns.fetch_add(waited, std::memory_order_relaxed);
+  tenant_.wait_counts[wait_bucket(waited)].fetch_add(1, std::memory_order_relaxed);
+}
+
+bool Gate::arbiter_is_gone(std::uint64_t now) {
+  const std::int32_t pid = page_->arbiter_pid.load();
+  if (pid != 0 && (::kill(pid, 0) == 0 || errno != ESRCH)) {
+    arbiter_missed_ns_ = 0;
+    return false;
+  }
+  if (arbiter_missed_ns_ == 0) arbiter_missed_ns_ = now;
+  if (now - arbiter_missed_ns_ < kMayBeAway) return false;
+  ::fprintf(stderr, "tessera-worker %d: the GPU's arbiter is gone; going on without it\n",
+            static_cast<int>(::getpid()));
+  return true;
+}
+
+void Gate::wake_minder() {
+  seat_.poke.fetch_add(1);
+  futex_wake_all(seat_.poke);
+}
+
+void Gate::mind() {
+  ::prctl(PR_SET_NAME, "tessera-minder");
+  while (!over_.load()) {
+    const std::uint32_t poked = seat_.poke.load();
+    while (tenant_.grant.load() == 0 && wait_for_one()) {
+    }
+    settle();
+    if (!over_.load()) futex_wait(seat_.poke, poked, kMinderLooks);
+  }
+}
+
+}  // namespace tessera::worker

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What stands between a session and the GPU that it shares: commands go to the driver only while
+// the lease holds a grant, and what they used of the device is charged to the lease.
+//
+// A command cannot be recalled once the driver has it. So while others want the GPU a session keeps
+// only as much under way as fits into what is left of its time, by what commands of that kind cost
+// before; the first command of a kind goes alone. While nobody else wants the GPU, nothing is held
+// back, no clock is read and nobody is woken: a command costs one load more, and its event is
+// looked at when a batch of them has come together.
+//
+// The charge is the time between the driver's START and END of each command, counted once where
+// commands overlap. Counting launches or wall time was refused: the first says nothing about the
+// device, the second charges a tenant for waiting.
+//
+// A thread of its own (the minder) exists because a client may fall silent with commands under way:
+// when the grant is taken back, somebody must notice their end and give the GPU up. Otherwise it
+// sleeps.
+//
+// Commands that wait for a user event of the client are not waited for: they do not run. Setting
+// such an event needs a grant itself (enter), as it sets them running.
+#pragma once
+
+#include <CL/cl.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "arbiter/board.h"
+#include "opencl/worker/flight.h"
+
+namespace tessera::worker {
+
+class Gate {
+ public:
+  // `page` is the GPU's board, `tenant` the lease's place on it. Throws std::runtime_error where no
+  // seat is left.
+  Gate(BoardPage page, std::size_t tenant);
+  ~Gate();
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  // Waits until a command of about `estimate_ns` (0: unknown) may go to the driver. One thread at a
+  // time, which then calls entered() or left().
+  void enter(std::uint64_t estimate_ns);
+  // Like enter(), but says false instead of waiting; then enter() is to follow.
+  bool try_enter(std::uint64_t estimate_ns);
+  // The command is under way; takes one reference of `flight.event` of its own.
+  void entered(const Flight& flight);
+  // Nothing (more) came of it: the driver did not take the command.
+  void left();
+
+  // Commands may have ended: charges them, and gives the GPU up if nothing is under way. Any
+  // thread.
+  void settle();
+  bool has_blocked_commands();
+
+ private:
+  std::uint64_t time_left(std::uint64_t now) const;
+  bool may_go(std::uint64_t estimate_ns);
+  bool is_metered() const;
+  void wait_for_grant();
+  bool arbiter_is_gone(std::uint64_t now);
+  // False when nothing of this session is under way that could end.
+  bool wait_for_one();
+  cl_event next_to_end();
+  void reap();
+  void charge(const Flight& flight, cl_int status);
+  void give_up_if_idle();
+  void ring() const { page_.ring(); }
+  void wake_minder();
+  void mind();
+
+  BoardPage page_;
+  Tenant& tenant_;
+  Seat& seat_;
+
+  std::mutex mutex_;
+  std::deque<Flight> flights_;
+  std::uint64_t estimated_ns_ = 0;  // of flights_
+  bool entering_ = false;
+  std::uint64_t charged_until_ns_ = 0;  // on the device's clock
+  std::uint64_t arbiter_missed_ns_ = 0;
+
+  std::atomic<bool> over_{false};
+  std::thread minder_;
+};
+
+}  // namespace tessera::worker
