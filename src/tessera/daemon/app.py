@@ -81,7 +81,9 @@ async def release_lease(
     return await service.release(key, caller, end_holder, grace)
 
 
-@router.get("/leases/{key}/suspend-check", summary="Whether a lease can be suspended, and its needs")
+@router.get(
+    "/leases/{key}/suspend-check", summary="Whether a lease can be suspended, and its needs"
+)
 async def suspend_check(key: str, service: Service, caller: Caller) -> SuspendNeeds:
     return await service.suspend_check(key, caller)
 

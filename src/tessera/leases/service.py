@@ -230,7 +230,9 @@ class LeaseService:
     def _step(self, lease: Lease) -> None:
         # Who ends a lease does not wait for who suspends it.
         if lease.id not in self._leases or lease.id in self._ending:
-            raise LeaseNotFound(f"Lease {lease.name} ended meanwhile.", "`tessera ps -a` shows how.")
+            raise LeaseNotFound(
+                f"Lease {lease.name} ended meanwhile.", "`tessera ps -a` shows how."
+            )
         self._save(lease)
 
     def _find_out(self, lease: Lease) -> None:
