@@ -158,9 +158,7 @@ void Restorer::contents(const Frame& frame, const ContentsPlace& place) {
 
 void Restorer::poisoned(const PoisonedObject& object) {
   ObjectTable& objects = session_.objects_;
-  const auto context = [&] {
-    return object.context != 0 ? objects.share<ContextEntry>(object.context) : nullptr;
-  };
+  const auto context = [&] { return objects.share<ContextEntry>(object.context); };
   const auto add = [&]<class E>(std::shared_ptr<E> entry) {
     entry->poison = object.status;
     return entry;
@@ -179,6 +177,7 @@ void Restorer::poisoned(const PoisonedObject& object) {
       const auto entry = add(objects.add<QueueEntry>(object.id));
       entry->context = context();
       entry->device = object.devices.empty() ? 0 : object.devices.front();
+      session_.device(entry->device);
       return;
     }
     case Kind::mem: {

@@ -89,7 +89,7 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
     session.answers().read_done(request.ticket, status, {}, request.blocking);
   } else if (request.blocking && session.is_claimed(request.ticket)) {
     session.hold_read(request.ticket, as_held(command, std::move(bulk)));
-  } else if (request.blocking && session.may_block()) {
+  } else if (request.blocking && session.may_block() && !session.answers().muted()) {
     finish_blocking(command, request, std::move(bulk));
   } else {
     finish_later(command, request, std::move(bulk));

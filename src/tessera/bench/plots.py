@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera.bench.errors import BenchPackageMissing
+from tessera.bench.plot_suspend import draw_suspends
 from tessera.bench.result import BARE, MACHINE, Report, Series
 from tessera.bench.tables import bulk_bytes, format_duration
 from tessera.model.errors import InvalidRequest
@@ -73,7 +74,11 @@ def write_plot(report: Report, path: Path) -> None:
     check_target(path)
     plot = _pyplot()
     with plot.rc_context({"font.size": 10, "svg.hashsalt": "tessera", "axes.axisbelow": True}):
-        draw = {"calls": _draw_calls, "start": _draw_starts}.get(report.experiment, _draw_steps)
+        draw = {
+            "calls": _draw_calls,
+            "start": _draw_starts,
+            "suspend": draw_suspends,
+        }.get(report.experiment, _draw_steps)
         figure = draw(plot, report)
         figure.text(0.01, 0.005, _caption(report), fontsize=7, color="#555555")
         path.parent.mkdir(parents=True, exist_ok=True)

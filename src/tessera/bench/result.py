@@ -157,7 +157,7 @@ class Report(Part):
     """One run of one experiment."""
 
     schema_version: Literal[1] = 1
-    experiment: Literal["calls", "overhead", "start", "demo"]
+    experiment: Literal["calls", "overhead", "start", "demo", "suspend"]
     started_at: datetime
     host: Host
     tessera_version: str
