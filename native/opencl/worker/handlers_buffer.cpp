@@ -88,16 +88,16 @@ void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
 
 void Session::handle(const wire::CreateSubBuffer& m, Incoming& incoming) {
   const auto entry = objects_.add<MemEntry>(m.sub_buffer, Record(incoming.opcode, incoming.fields));
-  const MemEntry& parent = objects_.get<MemEntry>(m.buffer);
+  entry->parent = objects_.share<MemEntry>(m.buffer);
+  const MemEntry& parent = *entry->parent;
   entry->context = parent.context;
-  entry->has_parent = true;
   entry->shape.size = m.size;
   entry->shape.flags = m.flags;
   cl_int status = entry->poison;
   if (status == CL_SUCCESS) status = parent.poison;
   if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
   // A sub-buffer of a sub-buffer does not exist.
-  if (status == CL_SUCCESS && (parent.shape.image() || parent.has_parent)) {
+  if (status == CL_SUCCESS && (parent.shape.image() || parent.parent != nullptr)) {
     status = CL_INVALID_MEM_OBJECT;
   }
   if (status == CL_SUCCESS && m.size == 0) status = CL_INVALID_BUFFER_SIZE;

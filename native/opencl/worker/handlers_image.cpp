@@ -79,7 +79,7 @@ void Session::handle(const wire::CreateImage& m, Incoming& incoming) {
   const auto parent = m.buffer != 0 ? objects_.share<MemEntry>(m.buffer) : nullptr;
   const auto entry = objects_.add<MemEntry>(m.image, Record(incoming.opcode, incoming.fields));
   entry->context = context;
-  entry->has_parent = parent != nullptr;
+  entry->parent = parent;
   // Of the type that it was to have, also if the creation fails.
   entry->shape.type = m.image_type != CL_MEM_OBJECT_BUFFER ? m.image_type : CL_MEM_OBJECT_IMAGE2D;
   const bool confirm = m.confirm != 0;

@@ -23,6 +23,7 @@ Session::Session(Setup setup)
     : channel_(*setup.channel),
       quota_(*setup.quota),
       slot_(setup.quota->page().slots[setup.slot]),
+      slot_index_(setup.slot),
       devices_(std::move(setup.devices)),
       gates_(std::move(setup.gates)),
       on_end_(std::move(setup.on_end)),
@@ -46,6 +47,7 @@ void Session::serve() {
 
 void Session::dispatch(Incoming& incoming) {
   const std::lock_guard lock(lock_);
+  pause_.wait_until_active();
   const std::uint64_t messages = slot_.messages.fetch_add(1, std::memory_order_relaxed) + 1;
   if (messages % kBytesEvery == 0) {
     const ChannelCounters counters = channel_.counters();
@@ -58,6 +60,12 @@ void Session::dispatch(Incoming& incoming) {
     throw ProtocolError(std::string(opened_ ? "a second " : "no open_session before ") +
                         wire::opcode_name(incoming.opcode));
   }
+  hand_over(incoming);
+  slot_.objects.store(objects_.size(), std::memory_order_relaxed);
+}
+
+void Session::hand_over(Incoming& incoming) {
+  current_ = &incoming;
   switch (wire::dispatch_to_worker(*this, incoming)) {
     case wire::Dispatched::handled:
       break;
@@ -66,12 +74,12 @@ void Session::dispatch(Incoming& incoming) {
     case wire::Dispatched::unknown:
       throw ProtocolError("unknown message " + std::to_string(incoming.opcode));
   }
-  slot_.objects.store(objects_.size(), std::memory_order_relaxed);
 }
 
 void Session::end(const char* reason) {
   on_end_(reason);
   const std::lock_guard lock(lock_);
+  pause_.end();
   fail_user_events();
 }
 
@@ -162,6 +170,18 @@ cl_command_queue Session::internal_queue(ContextEntry& context, cl_int* status) 
         status);
   }
   return context.internal_queue;
+}
+
+cl_event Session::ended_event(ContextEntry& context, cl_int* status) {
+  *status = CL_SUCCESS;
+  if (context.ended_event == nullptr) {
+    const cl_event event = clCreateUserEvent(context.handle, status);
+    if (event == nullptr) return nullptr;
+    context.ended_event = event;
+    *status = clSetUserEventStatus(event, CL_COMPLETE);
+  }
+  if (*status == CL_SUCCESS) *status = clRetainEvent(context.ended_event);
+  return *status == CL_SUCCESS ? context.ended_event : nullptr;
 }
 
 void Session::settle_gates() {
