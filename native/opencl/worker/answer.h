@@ -28,8 +28,8 @@ class Answers {
   Answers(Channel& channel, QuotaPage& page, SessionSlot& slot, Output& output)
       : channel_(channel), page_(page), slot_(slot), output_(output) {}
 
-  // What the calling thread answers is not sent as long as this lives: the client has had it, before
-  // a suspend.
+  // What the calling thread answers is not sent as long as this lives: the client has had it,
+  // before a suspend.
   class Muted {
    public:
     explicit Muted(Answers& answers) : answers_(answers) {
