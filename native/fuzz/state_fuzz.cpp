@@ -2,11 +2,11 @@
 //
 // A saved state, as a resume reads it, over the null driver.
 //
-// The first byte chooses: 0 takes the rest for the bytes of a state as they are, and what the reader
-// makes of damage is fuzzed. Otherwise the rest is a list of frames (u8 type, u8 opcode, u8 flags, u8
-// bulk times 16 bytes, u16 size of the fields, the fields, the bulk), which is written as a whole
-// state behind a header that fits: checksums keep a fuzzer from ever getting there by itself, and a
-// state with good checksums is what somebody can make who may write the file.
+// The first byte chooses: 0 takes the rest for the bytes of a state as they are, and what the
+// reader makes of damage is fuzzed. Otherwise the rest is a list of frames (u8 type, u8 opcode, u8
+// flags, u8 bulk times 16 bytes, u16 size of the fields, the fields, the bulk), which is written as
+// a whole state behind a header that fits: checksums keep a fuzzer from ever getting there by
+// itself, and a state with good checksums is what somebody can make who may write the file.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -37,7 +37,8 @@ class Suspension {
 
   //   suspend-check                     -> ok BYTES DEVICE OBJECTS: what it would take, at least
   //   suspend memory | suspend disk DIR -> the same
-  //   resume [P:D:BYTES[@BOARD] ...]    -> ok; BOARD is a path without spaces, the share of the GPU's
+  //   resume [P:D:BYTES[@BOARD] ...]    -> ok; BOARD is a path without spaces, the share of the
+  //   GPU's
   //                                        time stays
   //   state                             -> ok active | suspended | busy
   // Errors: what a worker says (opencl/worker/state.h), AlreadySuspended, NotSuspended, Busy.

@@ -81,8 +81,8 @@ void Workers::become_worker(int client, int control, std::size_t slot, bool over
   keep_over_exec(control);
   keep_over_exec(quota_.fd());
   std::vector<std::string> arguments{
-      options_.worker,      "--fd",         std::to_string(client),      "--slot",
-      std::to_string(slot), "--quota-fd",   std::to_string(quota_.fd()), "--control-fd",
+      options_.worker,        "--fd",       std::to_string(client),      "--slot",
+      std::to_string(slot),   "--quota-fd", std::to_string(quota_.fd()), "--control-fd",
       std::to_string(control)};
   if (over_tcp) {
     keep_over_exec(token_.get());

@@ -29,8 +29,8 @@ class Answers {
   Answers(Channel& channel, Quota& quota, SessionSlot& slot, Output& output)
       : channel_(channel), quota_(quota), slot_(slot), output_(output) {}
 
-  // What the calling thread answers is not sent as long as this lives: the client has had it, before
-  // a suspend.
+  // What the calling thread answers is not sent as long as this lives: the client has had it,
+  // before a suspend.
   class Muted {
    public:
     explicit Muted(Answers& answers) : answers_(answers) {

@@ -6,8 +6,8 @@
 // device and enqueued anew after the resume. So for as long as a command is blocked its whole
 // message is kept, with its payload, the objects that it uses and, for a kernel, the arguments as
 // they were. A command is blocked when it waits for an unset user event, or for a blocked command,
-// by its wait-list, by the order of its queue, or because it is a fence behind one. Nothing is kept,
-// and nothing costs more than one comparison, while the session has no unset user event.
+// by its wait-list, by the order of its queue, or because it is a fence behind one. Nothing is
+// kept, and nothing costs more than one comparison, while the session has no unset user event.
 //
 // Refused: keeping every unfinished message instead of following who waits for whom. A program that
 // enqueues a thousand kernels would pay for each, for the sake of the few that use user events.

@@ -97,8 +97,8 @@ class Command {
   void tell(Gate& gate);
   void succeeded();
   void failed();
-  // Finds what the command would wait for, before it is enqueued; keeps what a blocked command needs
-  // to be enqueued again, after.
+  // Finds what the command would wait for, before it is enqueued; keeps what a blocked command
+  // needs to be enqueued again, after.
   void foresee();
   void remember();
 

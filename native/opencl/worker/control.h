@@ -8,7 +8,8 @@
 //   check                        -> ok BYTES DEVICE OBJECTS   (StateNeeds)
 //   suspend memory LEASE         -> the same
 //   suspend disk LEASE PATH      -> the same; PATH may have spaces
-//   resume P:D:BYTES[@TENANT]... -> ok; with a descriptor of the board for each GPU that has a tenant
+//   resume P:D:BYTES[@TENANT]... -> ok; with a descriptor of the board for each GPU that has a
+//   tenant
 #pragma once
 
 #include "base/unique_fd.h"

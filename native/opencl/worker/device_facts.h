@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a client was told of its device and counts on for the rest of its life: a session may only be
-// resumed where it still holds.
+// What a client was told of its device and counts on for the rest of its life: a session may only
+// be resumed where it still holds.
 #pragma once
 
 #include <CL/cl.h>
@@ -17,7 +17,7 @@ struct DeviceFacts {
   std::string name;
   std::string extensions;  // separated by spaces
   std::uint64_t type = 0;
-  std::uint64_t images = 0;          // 0 or 1
+  std::uint64_t images = 0;  // 0 or 1
   std::uint64_t address_bits = 0;
   std::uint64_t largest_object = 0;  // bytes
   std::uint64_t work_group = 0;      // work-items

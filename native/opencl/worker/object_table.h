@@ -219,7 +219,7 @@ struct EventEntry final : Entry {
   bool user_done = false;  // a user event whose status was set
   bool waited = false;     // commands or threads may wait for it
   bool profiling = false;
-  bool watched = false;  // a callback for the end is set
+  bool watched = false;      // a callback for the end is set
   bool every_state = false;  // callbacks for the states before the end were asked for
   // Commands that wait for this user event, which is not set.
   std::vector<std::weak_ptr<Blocked>> gates;
@@ -229,8 +229,8 @@ struct EventEntry final : Entry {
   std::mutex report;
   cl_int told = CL_QUEUED;         // the last state that event_state told
   cl_int told_before = CL_QUEUED;  // the same, before a suspend
-  bool reported = false;  // event_done was sent
-  bool released = false;  // the client has forgotten the id
+  bool reported = false;           // event_done was sent
+  bool released = false;           // the client has forgotten the id
 };
 
 class ObjectTable {

@@ -29,10 +29,10 @@ struct BoardOption {
 };
 
 struct Options {
-  int fd = -1;        // the accepted socket
-  int quota_fd = -1;  // the lease's page
+  int fd = -1;          // the accepted socket
+  int quota_fd = -1;    // the lease's page
   int control_fd = -1;  // the gatekeeper's requests (control.h)
-  int token_fd = -1;  // TCP: the secret that the client must show
+  int token_fd = -1;    // TCP: the secret that the client must show
   std::size_t slot = 0;
   std::vector<GpuOption> gpus;
   std::vector<BoardOption> boards;

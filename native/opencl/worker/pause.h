@@ -4,11 +4,11 @@
 //
 // A suspend happens between two messages: whoever has received one waits here until the session is
 // active again. Threads that are in the driver then are of two kinds. Those in a call that ends by
-// itself (a build, a wait for a command that can run) are waited for. Those that are *held back*, in
-// a wait that only the client can end (for a user event), are not: the suspend makes the driver fail
-// what they wait for, their call returns, and they stay here until the resume, after which they look
-// their objects up again and wait again. A number that each suspend changes (`epoch`) tells them
-// that this has happened.
+// itself (a build, a wait for a command that can run) are waited for. Those that are *held back*,
+// in a wait that only the client can end (for a user event), are not: the suspend makes the driver
+// fail what they wait for, their call returns, and they stay here until the resume, after which
+// they look their objects up again and wait again. A number that each suspend changes (`epoch`)
+// tells them that this has happened.
 //
 // Refused: waiting for the driver's callbacks instead of in the driver, which could be left at any
 // time. Every finish would pay for a callback on another thread.

@@ -21,9 +21,9 @@ template <class Fields>
 Fields fields_of(const Frame& frame) {
   wire::Decoder in(frame.fields);
   Fields fields;
-  if (!decode(in, fields)) damaged("a frame of type " +
-                                   std::to_string(static_cast<std::uint32_t>(frame.type)) +
-                                   " cannot be read");
+  if (!decode(in, fields))
+    damaged("a frame of type " + std::to_string(static_cast<std::uint32_t>(frame.type)) +
+            " cannot be read");
   return fields;
 }
 
@@ -220,7 +220,8 @@ void Restorer::ended(const EndedEvent& event) {
   entry->reported = event.reported != 0;
   entry->poison = event.status;
   if (event.status != CL_SUCCESS) return;
-  if (entry->context == nullptr || entry->context->handle == nullptr) damaged("an event of nothing");
+  if (entry->context == nullptr || entry->context->handle == nullptr)
+    damaged("an event of nothing");
   cl_int status = CL_SUCCESS;
   entry->handle = session_.ended_event(*entry->context, &status);
   if (entry->handle == nullptr) {

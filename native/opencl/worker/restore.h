@@ -29,8 +29,7 @@ class Restorer {
 
   // Reads all of the state and compares what it needs with `devices`, and with what the lease has
   // left; touches nothing. Throws StateError.
-  void check(const std::vector<Device>& devices,
-             const std::array<std::uint64_t, kMaxGpus>& left);
+  void check(const std::vector<Device>& devices, const std::array<std::uint64_t, kMaxGpus>& left);
   // Throws StateError; the session is then half made.
   void replay();
 

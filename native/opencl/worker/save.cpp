@@ -275,8 +275,7 @@ void Saver::write_makings() {
   }
   for (const auto& [serial, making] : makings_) message(making.record, making.flags);
   for (const auto& [id, entry] : entries_) {
-    if (entry->poison != CL_SUCCESS && entry->kind != Kind::context &&
-        entry->kind != Kind::event) {
+    if (entry->poison != CL_SUCCESS && entry->kind != Kind::context && entry->kind != Kind::event) {
       write_poisoned(*entry);
     }
   }

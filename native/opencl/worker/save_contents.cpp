@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Contents of memory, copied from the device into the state piece by piece: a gigabyte of them never
-// lies in this process twice.
+// Contents of memory, copied from the device into the state piece by piece: a gigabyte of them
+// never lies in this process twice.
 #include <algorithm>
 
 #include "opencl/worker/save.h"

@@ -28,15 +28,15 @@ namespace tessera::worker {
 inline constexpr std::uint32_t kStateVersion = 1;
 
 enum class FrameType : std::uint32_t {
-  header = 1,      // StateHeader
-  message = 2,     // as it came from the client, or as a handler would take it
-  contents = 3,    // of a buffer or an image: ContentsPlace; bulk = the bytes
-  poisoned = 4,    // an object whose creation failed: PoisonedObject
-  ended = 5,       // an event that has ended: EndedEvent
-  pending = 6,     // what the client was told of an event that has not: PendingEvent
-  queue = 7,       // QueueCounters
-  unset = 8,       // UnsetArgument
-  trailer = 9,     // fields: u64 number of frames before it
+  header = 1,    // StateHeader
+  message = 2,   // as it came from the client, or as a handler would take it
+  contents = 3,  // of a buffer or an image: ContentsPlace; bulk = the bytes
+  poisoned = 4,  // an object whose creation failed: PoisonedObject
+  ended = 5,     // an event that has ended: EndedEvent
+  pending = 6,   // what the client was told of an event that has not: PendingEvent
+  queue = 7,     // QueueCounters
+  unset = 8,     // UnsetArgument
+  trailer = 9,   // fields: u64 number of frames before it
 };
 
 // A message that failed before, too: its replay may fail.

@@ -11,7 +11,8 @@ namespace {
 
 constexpr wire::Id kProgram = 4, kKernel = 5, kSubBuffer = 6, kImage = 7, kSampler = 8;
 constexpr std::string_view kSource =
-    "kernel void run(global float* a, int n, local int* l, sampler_t s, read_only image2d_t i) {}\n";
+    "kernel void run(global float* a, int n, local int* l, sampler_t s, read_only image2d_t i) "
+    "{}\n";
 
 std::uint64_t used(WorkerPair& pair) {
   return pair.gpu().used;
@@ -78,9 +79,9 @@ void images_come_back() {
     wire::Id3 extent;
   };
   wire::Id id = 50;
-  for (const Case& each : {Case{CL_MEM_OBJECT_IMAGE2D, {33, 17, 1}},
-                           Case{CL_MEM_OBJECT_IMAGE3D, {9, 5, 4}},
-                           Case{CL_MEM_OBJECT_IMAGE1D, {100, 1, 1}}}) {
+  for (const Case& each :
+       {Case{CL_MEM_OBJECT_IMAGE2D, {33, 17, 1}}, Case{CL_MEM_OBJECT_IMAGE3D, {9, 5, 4}},
+        Case{CL_MEM_OBJECT_IMAGE1D, {100, 1, 1}}}) {
     pair.send(image_of(++id, each.type, each.extent));
     const auto pixels = pattern(4 * each.extent[0] * each.extent[1] * each.extent[2], 3);
     wire::WriteImage message;
