@@ -14,7 +14,7 @@ from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
-from tessera.model.lease import Identity, Transport
+from tessera.model.lease import DEFAULT_WEIGHT, MAX_WEIGHT, Identity, Transport
 from tessera.model.suspension import Keep
 
 app = typer.Typer(
@@ -87,6 +87,16 @@ def run_command(
     transport: Annotated[
         Transport, typer.Option("--transport", "-t", help="How messages reach the worker.")
     ] = Transport.SHM,
+    weight: Annotated[
+        int,
+        typer.Option(
+            "--weight",
+            "-w",
+            min=1,
+            max=MAX_WEIGHT,
+            help="Of the lease, where the policy is `weighted`.",
+        ),
+    ] = DEFAULT_WEIGHT,
     identity: Annotated[
         Identity,
         typer.Option(help="Whose names the platform bears: Tessera's, or the device's own."),
@@ -96,7 +106,7 @@ def run_command(
     options = run.Options(command)
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
-    options.identity = identity.value
+    options.weight, options.identity = str(weight), identity.value
     if fraction and memory:
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
