@@ -126,6 +126,9 @@ std::vector<Retained<cl_command_queue>> Session::retain_queues() const {
   objects_.each<QueueEntry>([&](QueueEntry& queue) {
     if (queue.handle != nullptr) queues.emplace_back(queue.handle);
   });
+  objects_.each<ContextEntry>([&](ContextEntry& context) {
+    if (context.internal_queue != nullptr) queues.emplace_back(context.internal_queue);
+  });
   return queues;
 }
 
@@ -156,6 +159,19 @@ cl_command_queue Session::internal_queue(ContextEntry& context, cl_int* status) 
         context.handle, devices_[context.devices.front()].id, nullptr, status);
   }
   return context.internal_queue;
+}
+
+cl_int Session::scrub(ContextEntry& context,
+                      const std::function<cl_int(cl_command_queue, cl_event*)>& fill) {
+  if (!context.scrubs) return CL_SUCCESS;
+  cl_int status = CL_SUCCESS;
+  const cl_command_queue queue = internal_queue(context, &status);
+  cl_event event = nullptr;
+  if (status == CL_SUCCESS) status = fill(queue, &event);
+  if (status != CL_SUCCESS) return status;
+  context.scrubbing.replace(event);
+  // Commands of other queues wait for it, and by the standard only a flush makes that end.
+  return clFlush(queue);
 }
 
 void Session::count_command(QueueEntry& queue) {
