@@ -25,6 +25,12 @@ bool uses_device(wire::Opcode opcode) {
          opcode != wire::Opcode::svm_free;
 }
 
+// A marker or a barrier without a list waits for all that its queue holds, and with one for nothing
+// else.
+bool touches_memory(wire::Opcode opcode) {
+  return opcode != wire::Opcode::enqueue_marker && opcode != wire::Opcode::enqueue_barrier;
+}
+
 }  // namespace
 
 Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<const Id> wait_list,
@@ -34,11 +40,14 @@ Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<cons
       queue_(session.objects().share<QueueEntry>(queue)),
       context_(queue_->context),
       event_id_(event),
+      scrub_(touches_memory(opcode) ? context_->scrubbing.pending() : nullptr),
       followed_(session.may_fail_later()) {
   if (event_id_ != 0) session.objects().require_new(event_id_);
   check(queue_->poison);
-  if (wait_list.size() > kInline) many_.resize(wait_list.size());
+  const std::size_t count = wait_list.size() + (scrub_.get() != nullptr ? 1 : 0);
+  if (count > kInline) many_.resize(count);
   for (const Id id : wait_list) add_wait(waits_++, id);
+  if (scrub_.get() != nullptr) wait_at(waits_++) = scrub_.get();
 }
 
 Command::~Command() {
@@ -52,7 +61,7 @@ void Command::add_wait(std::size_t index, Id id) {
   event.waited = true;
   if (event.poison != CL_SUCCESS) check(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
   if (event.context != context_) check(CL_INVALID_CONTEXT);
-  (many_.empty() ? few_[index] : many_[index]) = event.handle;
+  wait_at(index) = event.handle;
 }
 
 MemEntry& Command::mem(Id id) {

@@ -89,6 +89,7 @@ class Command {
 
  private:
   static constexpr std::size_t kInline = 16;
+  cl_event& wait_at(std::size_t index) { return many_.empty() ? few_[index] : many_[index]; }
   const cl_event* wait_list() const { return many_.empty() ? few_.data() : many_.data(); }
   void add_wait(std::size_t index, Id id);
   void use(const Entry& entry, const std::shared_ptr<ContextEntry>& context);
@@ -114,6 +115,7 @@ class Command {
   std::uint64_t estimate_ns_ = 0;
   bool news_held_ = false;
   cl_int status_ = CL_SUCCESS;
+  const Retained<cl_event> scrub_;  // what fresh memory still waits for
   std::size_t waits_ = 0;
   std::array<cl_event, kInline> few_;
   std::vector<cl_event> many_;

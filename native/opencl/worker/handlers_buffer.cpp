@@ -39,13 +39,17 @@ void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m) {
     } else {
       entry.handle = clCreateBuffer(context, flags, m.size, nullptr, &status);
     }
-    if (entry.handle != nullptr) tie_charge(entry, std::move(charge), &status);
+    if (entry.handle != nullptr) hand_over(entry, std::move(charge), &status);
   }
   if (entry.handle == nullptr) poison(entry, status, m.kOpcode);
 }
 
-void Session::tie_charge(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status) {
-  *status = memory_.attach(std::move(charge), entry.handle);
+void Session::hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status) {
+  *status = scrub(*entry.context, [&](cl_command_queue queue, cl_event* event) {
+    return entry.shape.image() ? fill_image(queue, entry.handle, entry.shape, event)
+                               : fill_buffer(queue, entry.handle, entry.shape.size, event);
+  });
+  if (*status == CL_SUCCESS) *status = memory_.attach(std::move(charge), entry.handle);
   if (*status == CL_SUCCESS) {
     entry.held = &memory_.held();
     entry.held->fetch_add(1);

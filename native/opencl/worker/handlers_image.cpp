@@ -64,7 +64,7 @@ void Session::create_image(MemEntry& entry, const wire::CreateImage& m, const Me
   }
   if (entry.handle != nullptr && charge != nullptr) {
     if (charge->adjust(size_on_device(entry.handle, shape.size))) {
-      tie_charge(entry, std::move(charge), &status);
+      hand_over(entry, std::move(charge), &status);
     } else {
       clReleaseMemObject(std::exchange(entry.handle, nullptr));
       status = CL_MEM_OBJECT_ALLOCATION_FAILURE;

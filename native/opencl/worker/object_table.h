@@ -25,6 +25,7 @@
 
 #include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
+#include "opencl/worker/scrub.h"
 #include "opencl/worker/validate.h"
 #include "wire/codec.h"
 
@@ -80,10 +81,12 @@ struct ContextEntry final : Entry {
   cl_context handle = nullptr;
   std::vector<std::uint32_t> devices;  // as they are numbered on the wire
   std::uint32_t gpu_mask = 0;          // the same, as bits for the quota
-  // For initial contents; made when first needed.
+  // For initial contents and for zeros; in order, made when first needed.
   cl_command_queue internal_queue = nullptr;
   // What stands for events that had ended before a suspend; made when first needed.
   cl_event ended_event = nullptr;
+  bool scrubs = false;  // what it allocates may hold another process's bytes
+  Scrubbing scrubbing;
   std::map<std::uint64_t, SvmBlock> svm;  // by the address that the client knows
 };
 

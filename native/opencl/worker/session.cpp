@@ -136,6 +136,9 @@ std::vector<Retained<cl_command_queue>> Session::retain_queues() const {
   objects_.each<QueueEntry>([&](QueueEntry& queue) {
     if (queue.handle != nullptr) queues.emplace_back(queue.handle);
   });
+  objects_.each<ContextEntry>([&](ContextEntry& context) {
+    if (context.internal_queue != nullptr) queues.emplace_back(context.internal_queue);
+  });
   return queues;
 }
 
@@ -204,6 +207,29 @@ cl_int Session::metered(std::uint32_t device, const std::function<cl_int(cl_even
     clReleaseEvent(event);
   }
   return status;
+}
+
+cl_int Session::scrub(ContextEntry& context,
+                      const std::function<cl_int(cl_command_queue, cl_event*)>& fill) {
+  if (!context.scrubs) return CL_SUCCESS;
+  cl_int status = CL_SUCCESS;
+  const cl_command_queue queue = internal_queue(context, &status);
+  cl_event event = nullptr;
+  if (status == CL_SUCCESS) {
+    status = unlocked([&] {
+      return metered(context.devices.front(), [&](cl_event* seen) {
+        const cl_int filled = fill(queue, &event);
+        if (filled == CL_SUCCESS && seen != nullptr && clRetainEvent(event) == CL_SUCCESS) {
+          *seen = event;
+        }
+        return filled;
+      });
+    });
+  }
+  if (status != CL_SUCCESS) return status;
+  context.scrubbing.replace(event);
+  // Commands of other queues wait for it, and by the standard only a flush makes that end.
+  return clFlush(queue);
 }
 
 void Session::count_command(QueueEntry& queue) {

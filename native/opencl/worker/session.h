@@ -157,8 +157,12 @@ class Session {
   // later messages may be handled meanwhile.
   std::unique_ptr<Charge> charge_memory(const ContextEntry& context, std::uint64_t bytes,
                                         bool answered);
-  // Ties `charge` to the object in `entry`; on an error the object is released and `handle` null.
-  void tie_charge(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // The fresh memory of the object in `entry` becomes the client's: scrubbed, and `charge` tied to
+  // it. On an error the object is released and `handle` null.
+  void hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // Has `fill` enqueue zeros where fresh memory of `context` may hold another process's bytes.
+  cl_int scrub(ContextEntry& context,
+               const std::function<cl_int(cl_command_queue, cl_event*)>& fill);
   // The queue through which `context` gets its initial contents; null on an error of the driver.
   cl_command_queue internal_queue(ContextEntry& context, cl_int* status);
   // An event of `context` that has ended well, for one that did so before a suspend.
@@ -288,6 +292,8 @@ class Session {
   std::vector<Retained<cl_command_queue>> retain_queues() const;
   void create_buffer(MemEntry& entry, const wire::CreateBuffer& m);
   void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent);
+  // False: the driver refuses, and the memory must not become the client's.
+  bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
   // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
