@@ -11,9 +11,10 @@
 // memory takes half the time, one into it half to all of it. Smaller ones stay in the caches, as
 // the program is likely to use them at once.
 //
-// Shared memory begins with a page, and large memory of malloc() 16 bytes behind a page's beginning.
-// For such a pair the string instruction that the C library takes for some kilobytes up to half a
-// megabyte moves 3 GB/s on some processors, where a plain loop moves 30. So the loop is here.
+// Shared memory begins with a page, and large memory of malloc() 16 bytes behind a page's
+// beginning. For such a pair the string instruction that the C library takes for some kilobytes up
+// to half a megabyte moves 3 GB/s on some processors, where a plain loop moves 30. So the loop is
+// here.
 #pragma once
 
 #include <cstddef>

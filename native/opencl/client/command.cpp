@@ -8,10 +8,10 @@
 namespace tessera::client {
 namespace {
 
-// Pieces of a blocking read that are under way at a time: as much as the worker lets the driver keep
-// of the window, so that half of it is left to others. Fewer stay in a cache that both cores share,
-// and are faster where they do share one; where they do not, a piece that is written into again
-// before it has left the other core's cache is slower than one in no cache.
+// Pieces of a blocking read that are under way at a time: as much as the worker lets the driver
+// keep of the window, so that half of it is left to others. Fewer stay in a cache that both cores
+// share, and are faster where they do share one; where they do not, a piece that is written into
+// again before it has left the other core's cache is slower than one in no cache.
 constexpr std::size_t kPiecesAhead = 16;
 // Pieces that are asked for together, as each time may have to wake the worker.
 constexpr std::size_t kPiecesAtOnce = 4;

@@ -25,6 +25,7 @@ class PinnedBulk {
     std::size_t size() const { return size_; }
 
    private:
+    const std::size_t size_;
     const WindowShare::Part part_;
     Bulk bulk_;
     std::unique_ptr<std::byte[]> copy_;
