@@ -59,7 +59,7 @@ void PendingReads::forget() {
   for (const auto& read : reads) {
     const std::lock_guard lock(read->mutex);
     read->sent = true;
-    read->bulk.reset();
+    read->landing.reset();
   }
 }
 
