@@ -36,6 +36,7 @@ class PinnedBulk {
     Payload& operator=(const Payload&) = delete;
     ~Payload();
     std::byte* data() const { return copy_ != nullptr ? copy_.get() : bulk_.data(); }
+    std::size_t size() const { return size_; }
 
    private:
     PinnedBulk& owner_;

@@ -15,6 +15,7 @@ from tessera.cli.output import Format, FormatOption
 from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
 from tessera.model.lease import DEFAULT_WEIGHT, MAX_WEIGHT, Identity, Transport
+from tessera.model.suspension import Keep
 
 app = typer.Typer(
     name="tessera",
@@ -271,6 +272,35 @@ def stop(
     if bool(leases) == everything:
         raise UsageError("Name the leases to stop, or use --all.", "`tessera ps` lists them.")
     commands.stop_leases(leases or [], grace, output_format)
+
+
+@app.command()
+def suspend(
+    lease: LeaseArgument,
+    to: Annotated[Keep, typer.Option("--to", help="Where its state is kept.")] = Keep.MEMORY,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether it can be done, and what it takes.")
+    ] = False,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Free the GPUs of a lease; its program waits until it is resumed."""
+    if check:
+        commands.check_suspend(lease, output_format)
+    else:
+        commands.suspend_lease(lease, to, output_format)
+
+
+@app.command()
+def resume(
+    lease: LeaseArgument,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option("--gpu", help="Where to; once for each GPU of the lease. See `tessera gpus`."),
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Put a suspended lease back on its GPUs, or on others of this host."""
+    commands.resume_lease(lease, gpu or [], output_format)
 
 
 @app.command()
