@@ -47,7 +47,6 @@ from tessera.native import find
 TENANT_PROGRAM = "tessera-bench-tenant"
 # From a turn's begin until all tenants surely work, and from the window's end until the first stops.
 MARGIN_SECONDS = 0.3
-PATIENCE = 2  # with each window: how often it is measured again while others disturb it
 FOUR = tuple("abcd")
 POLICIES = (
     PolicyKind.EQUAL,
@@ -63,7 +62,7 @@ class FairnessPlan:
     """What to measure: windows of `seconds` under each policy; kernels of `kernel_us` of device time.
 
     `think_ms` is the mean pause of the interactive tenant, `pairs` how often one tenant alone and all
-    together take turns.
+    together take turns, and `patience` how often a window is measured again while others disturb it.
     """
 
     tenants: tuple[int, ...] = (2, 4, 8)
@@ -73,6 +72,7 @@ class FairnessPlan:
     kernel_us: int = 300
     think_ms: int = 20
     pairs: int = 5
+    patience: int = 2
     transport: str = "shm"
 
 
@@ -192,7 +192,8 @@ class Scene:
         slice_ms, seconds = self._set(crew, policy), self._plan.seconds
         turn = dict.fromkeys(crew.players, round(1000 * (seconds + 2 * MARGIN_SECONDS)))
         (slices, [(before, after)]), foreign = quietest(
-            lambda: crew.run(turn, lambda: self._readings([MARGIN_SECONDS], seconds)), PATIENCE
+            lambda: crew.run(turn, lambda: self._readings([MARGIN_SECONDS], seconds)),
+            self._plan.patience,
         )
         window = before.taken_ns, after.taken_ns
         run = share_run(
@@ -224,7 +225,7 @@ class Scene:
 
     def _wait(self, crew: Crew, policy: PolicyKind) -> tuple[WaitRun, list[list[float]]]:
         slice_ms = self._set(crew, policy)
-        (waits, longest), foreign = quietest(lambda: self._interact(crew), PATIENCE)
+        (waits, longest), foreign = quietest(lambda: self._interact(crew), self._plan.patience)
         run = wait_run(policy, slice_ms, len(FOUR) - 1, waits, longest, foreign)
         self._say(
             f"interactive, {policy}: wait p50 {run.p50:.2f}, p99 {run.p99:.2f} slices of "
@@ -255,7 +256,7 @@ class Scene:
         turn = dict.fromkeys(FOUR, round(2000 * phase))
         begins, seconds = (MARGIN_SECONDS, phase + MARGIN_SECONDS), self._plan.seconds / 2
         (_, readings), foreign = quietest(
-            lambda: crew.run(turn, lambda: self._readings(begins, seconds)), PATIENCE
+            lambda: crew.run(turn, lambda: self._readings(begins, seconds)), self._plan.patience
         )
         paused, working = (
             tuple(
@@ -287,7 +288,7 @@ class Scene:
         with self._four(*[self._saturating] * 4) as crew:
             slice_ms = self._set(crew, PolicyKind.EQUAL)
             for number in range(self._plan.pairs):
-                pair, part = quietest(partial(self._pair, crew, number), PATIENCE)
+                pair, part = quietest(partial(self._pair, crew, number), self._plan.patience)
                 pairs.append(pair)
                 foreign.append(part)
                 ratio = f"{pair[1] / pair[0]:.4f}"
