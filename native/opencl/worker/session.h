@@ -43,6 +43,7 @@
 #include "opencl/worker/pending_reads.h"
 #include "opencl/worker/pinned_bulk.h"
 #include "opencl/worker/receiver.h"
+#include "opencl/worker/window_share.h"
 #include "transport/channel.h"
 
 namespace tessera::worker {
@@ -84,6 +85,7 @@ class Session {
   Callbacks& callbacks() { return callbacks_; }
   PendingReads& reads() { return reads_; }
   PinnedBulk& pinned() { return pinned_; }
+  WindowShare& landing_share() { return landing_share_; }
   SessionSlot& slot() { return slot_; }
   Output& output() { return output_; }
 
@@ -251,6 +253,7 @@ class Session {
   MemoryAccount memory_;
   Output output_;
   Answers answers_;
+  WindowShare landing_share_;
   PendingReads reads_;
   PinnedBulk pinned_;
   std::deque<Notifier> notifiers_;

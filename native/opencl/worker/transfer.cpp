@@ -6,7 +6,7 @@
 namespace tessera::worker {
 namespace {
 
-void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
+void finish_blocking(Command& command, const ReadRequest& request, Landing& landing) {
   Session& session = command.session();
   const std::shared_ptr<QueueEntry> queue = command.shared_queue();
   const std::uint64_t number = queue->enqueued;
@@ -24,15 +24,15 @@ void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
   session.report_watched(*queue);
   const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
   const cl_int answer = status != CL_SUCCESS ? status : deferred;
-  if (answer != CL_SUCCESS) bulk.reset();
-  session.answers().read_done(request.ticket, answer, std::move(bulk), true);
+  session.answers().read_done(request.ticket, answer,
+                              answer == CL_SUCCESS ? landing.payload() : Bulk(), true);
   command.announce();
 }
 
-void finish_later(Command& command, const ReadRequest& request, Bulk bulk) {
+void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
   Session& session = command.session();
   PendingReads& reads = session.reads();
-  auto read = reads.add(command.own_event(), request.ticket, std::move(bulk));
+  auto read = reads.add(command.own_event(), request.ticket, std::move(landing));
   session.callbacks().when_done(command.own_event(),
                                 [&reads, read](cl_int status) { reads.finish(*read, status); });
   // Some drivers do not call back for an event that has failed already.
@@ -47,21 +47,25 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
   Session& session = command.session();
   if (request.size > kMaxBulk) throw ProtocolError("a read of more than one message can carry");
   if (request.size == 0) command.check(CL_INVALID_VALUE);
-  Bulk bulk;
-  if (command.status() == CL_SUCCESS) bulk = session.answers().channel().reserve(request.size);
+  std::unique_ptr<Landing> landing;
+  if (command.status() == CL_SUCCESS) {
+    landing = std::make_unique<Landing>(session.landing_share(), session.answers().channel(),
+                                        request.size);
+  }
   command.hold_news();
-  const cl_int status =
-      command.run([&](cl_command_queue queue, cl_uint count, const cl_event* list,
-                      cl_event* event) { return enqueue(queue, bulk.data(), count, list, event); },
-                  true);
+  const cl_int status = command.run(
+      [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
+        return enqueue(queue, landing->data(), count, list, event);
+      },
+      true);
   if (status != CL_SUCCESS) {
     // This answer tells the error; a finish need not repeat it.
     if (request.blocking) command.queue().deferred = CL_SUCCESS;
     session.answers().read_done(request.ticket, status, {}, request.blocking);
   } else if (request.blocking && session.may_block()) {
-    finish_blocking(command, request, std::move(bulk));
+    finish_blocking(command, request, *landing);
   } else {
-    finish_later(command, request, std::move(bulk));
+    finish_later(command, request, std::move(landing));
   }
 }
 
