@@ -11,8 +11,9 @@ namespace tessera::gatekeeper {
 const char kUsage[] =
     "usage: tessera-gatekeeper --lease ID --listen PATH [--listen-tcp HOST:PORT --token-file "
     "PATH]\n"
-    "                          --quota PATH --gpu P:D:BYTES [--board PATH [--share PPM]]\n"
-    "                          [--gpu ...] [--weight N] --worker PATH [--ready-fd N]\n"
+    "                          --quota PATH --control PATH --gpu P:D:BYTES\n"
+    "                          [--board PATH [--share PPM]] [--gpu ...] [--weight N]\n"
+    "                          --worker PATH [--ready-fd N]\n"
     "       tessera-gatekeeper --print-quota-layout\n";
 
 namespace {
@@ -22,6 +23,8 @@ bool parse_number(std::string_view text, Number& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
+
+}  // namespace
 
 Gpu parse_gpu(const std::string& text) {
   const std::string_view view(text);
@@ -38,6 +41,8 @@ Gpu parse_gpu(const std::string& text) {
   }
   return gpu;
 }
+
+namespace {
 
 void require(const std::string& value, const char* name) {
   if (value.empty()) throw UsageError(std::string(name) + " is missing");
@@ -61,6 +66,7 @@ void check(const Options& options) {
   require(options.lease, "--lease");
   require(options.listen, "--listen");
   require(options.quota, "--quota");
+  require(options.control, "--control");
   require(options.worker, "--worker");
   if (options.gpus.empty() || options.gpus.size() > kMaxGpus) {
     throw UsageError("1 to " + std::to_string(kMaxGpus) + " --gpu are needed");
@@ -87,6 +93,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       options.token_file = value;
     } else if (name == "--quota") {
       options.quota = value;
+    } else if (name == "--control") {
+      options.control = value;
     } else if (name == "--worker") {
       options.worker = value;
     } else if (name == "--gpu") {

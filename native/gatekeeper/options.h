@@ -29,6 +29,7 @@ struct Options {
   std::string listen_tcp;  // HOST:PORT, or empty
   std::string token_file;
   std::string quota;
+  std::string control;  // path of the socket for the daemon's commands
   std::string worker;
   std::vector<Gpu> gpus;
   std::uint32_t weight = kDefaultWeight;
@@ -36,6 +37,9 @@ struct Options {
 };
 
 extern const char kUsage[];
+
+// P:D:BYTES, without a board. Throws UsageError.
+Gpu parse_gpu(const std::string& text);
 
 // Nothing when --print-quota-layout was asked for. Throws UsageError.
 std::optional<Options> parse_options(int argc, char** argv);

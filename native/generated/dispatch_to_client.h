@@ -46,6 +46,8 @@ Dispatched dispatch_to_client(Handler& handler, Incoming& incoming) {
       return decoded(DeferredError());
     case Opcode::platform_snapshot:
       return decoded(PlatformSnapshot());
+    case Opcode::lease_limits:
+      return decoded(LeaseLimits());
     default:
       return Dispatched::unknown;
   }

@@ -121,4 +121,15 @@ bool decode(Decoder& in, PlatformSnapshot& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const LeaseLimits& message) {
+  out.u64(message.resizes);
+  out.u64s(message.memory);
+}
+
+bool decode(Decoder& in, LeaseLimits& message) {
+  message.resizes = in.u64();
+  message.memory = in.u64s();
+  return in.complete();
+}
+
 }  // namespace tessera::wire

@@ -91,6 +91,14 @@ struct PlatformSnapshot {
   std::string_view version{};
 };
 
+// To the client; push.
+struct LeaseLimits {
+  static constexpr Opcode kOpcode = Opcode::lease_limits;
+  static constexpr bool kBulk = false;
+  std::uint64_t resizes{};
+  std::span<const std::uint64_t> memory{};
+};
+
 void encode(Encoder& out, const OpenSession& message);
 bool decode(Decoder& in, OpenSession& message);
 void encode(Encoder& out, const Release& message);
@@ -111,5 +119,7 @@ void encode(Encoder& out, const DeferredError& message);
 bool decode(Decoder& in, DeferredError& message);
 void encode(Encoder& out, const PlatformSnapshot& message);
 bool decode(Decoder& in, PlatformSnapshot& message);
+void encode(Encoder& out, const LeaseLimits& message);
+bool decode(Decoder& in, LeaseLimits& message);
 
 }  // namespace tessera::wire

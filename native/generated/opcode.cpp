@@ -148,6 +148,8 @@ const char* opcode_name(std::uint16_t opcode) {
       return "deferred_error";
     case Opcode::platform_snapshot:
       return "platform_snapshot";
+    case Opcode::lease_limits:
+      return "lease_limits";
   }
   return "unknown";
 }

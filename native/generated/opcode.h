@@ -78,6 +78,7 @@ enum class Opcode : std::uint16_t {
   context_notice = 266,
   deferred_error = 267,
   platform_snapshot = 268,
+  lease_limits = 269,
 };
 
 inline constexpr std::uint16_t kFirstToClient = 256;

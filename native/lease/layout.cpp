@@ -30,6 +30,7 @@ const LayoutField kFields[] = {
     PAGE(live_sessions),
     PAGE(session_capacity),
     PAGE(sessions_total),
+    PAGE(resizes),
     PAGE(gpus),
     PAGE(mutex),
     PAGE(slots),

@@ -157,6 +157,38 @@ void Quota::release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t byte
   });
 }
 
+std::array<std::uint64_t, kMaxGpus> Quota::used(std::size_t slot) {
+  const RobustLock held = lock(*page_);
+  return page_->slots[slot].used;
+}
+
+std::array<std::uint64_t, kMaxGpus> Quota::left() {
+  const RobustLock held = lock(*page_);
+  std::array<std::uint64_t, kMaxGpus> bytes{};
+  for (std::size_t i = 0; i < page_->gpu_count; ++i) {
+    const GpuQuota& gpu = page_->gpus[i];
+    bytes[i] = gpu.limit - std::min(gpu.used, gpu.limit);
+  }
+  return bytes;
+}
+
+std::optional<BelowUse> Quota::resize(std::span<const NewLimit> limits) {
+  const RobustLock held = lock(*page_);
+  for (const auto& [gpu, bytes] : limits) {
+    if (gpu >= page_->gpu_count) throw std::out_of_range("the lease has no such GPU");
+    if (const std::uint64_t used = page_->gpus[gpu].used; bytes < used) return BelowUse{gpu, used};
+  }
+  for (const auto& [gpu, bytes] : limits) page_->gpus[gpu].limit = bytes;
+  // Who sees the new count and then takes the mutex sees the new limits.
+  page_->resizes.fetch_add(1);
+  return std::nullopt;
+}
+
+std::uint64_t Quota::limit(std::size_t gpu) {
+  const RobustLock held = lock(*page_);
+  return page_->gpus[gpu].limit;
+}
+
 std::size_t Quota::acquire_slot() {
   const RobustLock held = lock(*page_);
   const auto free = std::ranges::find_if(

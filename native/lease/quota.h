@@ -21,12 +21,14 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace tessera {
 
 inline constexpr std::uint64_t kQuotaMagic = 0x41544f5551525354;  // "TSRQUOTA" in memory order
-inline constexpr std::uint32_t kQuotaVersion = 1;
+inline constexpr std::uint32_t kQuotaVersion = 2;
 inline constexpr std::size_t kMaxGpus = 8;
 inline constexpr std::size_t kMaxSessions = 256;
 
@@ -65,9 +67,22 @@ struct QuotaPage {
   std::atomic<std::uint32_t> live_sessions;
   std::uint32_t session_capacity;
   std::atomic<std::uint64_t> sessions_total;  // ever started
+  std::atomic<std::uint64_t> resizes;         // how often limits changed since the page was made
   std::array<GpuQuota, kMaxGpus> gpus;
   alignas(64) pthread_mutex_t mutex;
   alignas(64) std::array<SessionSlot, kMaxSessions> slots;
+};
+
+// A limit to be, in bytes.
+struct NewLimit {
+  std::size_t gpu;
+  std::uint64_t bytes;
+};
+
+// Why a limit cannot be what was asked for: more is in use.
+struct BelowUse {
+  std::size_t gpu;
+  std::uint64_t used;
 };
 
 // A mapping of the page. Move-only; unmaps on destruction.
@@ -93,6 +108,16 @@ class Quota {
   bool reserve(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t bytes,
                bool count_refusal = true);
   void release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t bytes);
+
+  // Bytes by GPU: what the session has, and what the lease has left.
+  std::array<std::uint64_t, kMaxGpus> used(std::size_t slot);
+  std::array<std::uint64_t, kMaxGpus> left();
+
+  // Changes limits, all of them or none: the first that is below what is used now is the answer.
+  // Throws std::out_of_range for a GPU that the lease has not.
+  std::optional<BelowUse> resize(std::span<const NewLimit> limits);
+  // The limit of a GPU now.
+  std::uint64_t limit(std::size_t gpu);
 
   // Gatekeeper only. `acquire_slot` returns kMaxSessions when the lease is full.
   std::size_t acquire_slot();

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tessera.model.errors import InvalidFraction, NoCapacity, NoGpu
+from tessera.model.lease import GpuShare, Placement
 from tessera.placement import Capacity, Demand, place
 
 GIB = 1 << 30
@@ -76,6 +79,68 @@ def test_the_fullest_gpu_that_fits_is_taken() -> None:
     assert place(Demand(memory=2 * GIB), host)[0].gpu == "gpu1"
     assert place(Demand(memory=1 * GIB), host)[0].gpu == "gpu2"
     assert place(Demand(fraction=Fraction(1)), host)[0].gpu == "gpu0"
+
+
+def test_spread_takes_the_emptiest() -> None:
+    host = [Capacity(f"gpu{n}", 8 * GIB, leased=leased * GIB) for n, leased in enumerate((3, 1, 2))]
+    assert place(Demand(memory=GIB), host, Placement.SPREAD)[0].gpu == "gpu1"
+    pair = place(Demand(gpus=2, memory=GIB), host, Placement.SPREAD)
+    assert [share.gpu for share in pair] == ["gpu1", "gpu2"]
+
+
+def test_a_big_hole_is_left_whole() -> None:
+    host = [Capacity("gpu0", 80 * GIB, leased=20 * GIB), Capacity("gpu1", 8 * GIB)]
+    assert place(Demand(memory=6 * GIB), host)[0].gpu == "gpu1"
+    assert place(Demand(memory=6 * GIB), host, Placement.SPREAD)[0].gpu == "gpu0"
+
+
+def node_of(host: list[Capacity], shares: tuple[GpuShare, ...]) -> set[int | None]:
+    nodes = {capacity.gpu: capacity.numa_node for capacity in host}
+    return {nodes[share.gpu] for share in shares}
+
+
+@pytest.mark.parametrize("strategy", Placement)
+def test_the_gpus_of_a_slice_are_neighbours(strategy: Placement) -> None:
+    # The best two for either strategy lie on different nodes.
+    host = [
+        Capacity("gpu0", 8 * GIB, leased=6 * GIB, numa_node=0),
+        Capacity("gpu1", 8 * GIB, leased=0 * GIB, numa_node=0),
+        Capacity("gpu2", 8 * GIB, leased=5 * GIB, numa_node=1),
+        Capacity("gpu3", 8 * GIB, leased=1 * GIB, numa_node=1),
+    ]
+    assert len(node_of(host, place(Demand(gpus=2, memory=GIB), host, strategy))) == 1
+    # Only one node has room for two of these.
+    assert node_of(host, place(Demand(gpus=2, memory=3 * GIB), host, strategy)) == {1}
+    # What fits nowhere on one node is given all the same.
+    assert node_of(host, place(Demand(gpus=3, memory=GIB), host, strategy)) == {0, 1}
+
+
+@given(hosts(), st.integers(1, 4), st.sampled_from(Placement), st.data())
+def test_no_choice_touches_fewer_nodes(
+    host: list[Capacity], gpus: int, strategy: Placement, data: st.DataObject
+) -> None:
+    host = [
+        replace(gpu, numa_node=data.draw(st.none() | st.integers(0, 2), label=gpu.gpu))
+        for gpu in host
+    ]
+    demand = Demand(gpus=gpus, memory=GIB)
+    fitting = [gpu.gpu for gpu in host if gpu.free >= GIB]
+    assume(len(fitting) >= gpus)
+    everything = [
+        tuple(GpuShare(gpu=name, memory=GIB) for name in names)
+        for names in combinations(fitting, gpus)
+    ]
+    fewest = min(len(node_of(host, shares)) for shares in everything)
+    assert len(node_of(host, place(demand, host, strategy))) == fewest
+
+
+def test_rooms_hold_what_others_wait_for() -> None:
+    host = [Capacity("gpu0", 8 * GIB, leased=2 * GIB), Capacity("gpu1", 8 * GIB)]
+    with pytest.raises(NoCapacity, match="requests ahead in the queue wait for") as refusal:
+        place(Demand(memory=4 * GIB), host, rooms={"gpu0": 1 * GIB, "gpu1": 0})
+    assert f"--memory {GIB}" in refusal.value.hint
+    assert "--wait" in refusal.value.hint
+    assert place(Demand(memory=GIB), host, rooms={"gpu0": 1 * GIB, "gpu1": 0})[0].gpu == "gpu0"
 
 
 def test_ties_go_to_the_first_listed() -> None:

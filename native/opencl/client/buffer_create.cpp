@@ -46,6 +46,7 @@ cl_mem create_buffer(Context& context, std::vector<cl_mem_properties> properties
   const std::uint64_t svm =
       uses_host && is_svm(context, host_ptr, size) ? reinterpret_cast<std::uint64_t>(host_ptr) : 0;
   Charge charge = svm == 0 ? Charge(session.account(), context.devices(), size) : Charge();
+  const bool certain = svm != 0 || (session.alone() && charge.fits());
 
   Mem::Parts parts;
   parts.flags = with_access(flags);
@@ -62,11 +63,11 @@ cl_mem create_buffer(Context& context, std::vector<cl_mem_properties> properties
   message.flags = wire_flags(flags);
   message.size = size;
   message.svm = svm;
-  message.confirm = svm == 0 && !session.alone() ? 1 : 0;
-  if (message.confirm != 0) {
-    ensure_success(session.create_call(*buffer, message).status);
-  } else {
+  message.confirm = certain ? 0 : 1;
+  if (certain) {
     session.create(*buffer, message);
+  } else {
+    ensure_success(session.create_call(*buffer, message).status);
   }
   if (host_ptr != nullptr && svm == 0) send_contents(*buffer, host_ptr);
   return give_handle(std::move(buffer));

@@ -117,7 +117,6 @@ Device::Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Fa
     : Typed(nullptr),
       platform_(platform),
       index_(index),
-      memory_(memory),
       facts_(presented(platform, memory, std::move(facts))),
       max_alloc_(fact_or<cl_ulong>(CL_DEVICE_MAX_MEM_ALLOC_SIZE, memory)),
       type_(fact_or<cl_device_type>(CL_DEVICE_TYPE, CL_DEVICE_TYPE_CUSTOM)),
@@ -148,12 +147,8 @@ void Platform::publish(Snapshot snapshot) {
     the_platform.store(new Platform(std::move(snapshot)), std::memory_order_release);
     return;
   }
-  const bool same =
-      std::equal(platform->devices_.begin(), platform->devices_.end(), snapshot.devices.begin(),
-                 snapshot.devices.end(), [](const Device* device, const Snapshot::Entry& entry) {
-                   return device->memory() == entry.memory;
-                 });
-  if (!same) {
+  // The memory may differ: the lease may have been resized.
+  if (platform->devices_.size() != snapshot.devices.size()) {
     throw ConnectError("the lease changed since this program started; start the program again");
   }
 }

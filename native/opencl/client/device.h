@@ -21,11 +21,12 @@ namespace tessera::client {
 class Device final : public Typed<Device> {
  public:
   using Facts = std::map<cl_device_info, std::vector<std::byte>>;
+  // `memory`: bytes of the lease when the program first connected. Its queries go on telling that
+  // after a resize: to the standard they are constants, and programs size their pools by them once.
   Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Facts facts);
 
   Platform& platform() const { return platform_; }
   std::uint32_t index() const { return index_; }          // on the wire
-  std::uint64_t memory() const { return memory_; }        // bytes of the lease
   std::uint64_t max_alloc() const { return max_alloc_; }  // bytes of one object
   cl_device_type type() const { return type_; }
   cl_uint address_align_bits() const { return address_align_; }
@@ -48,7 +49,6 @@ class Device final : public Typed<Device> {
  private:
   Platform& platform_;
   std::uint32_t index_;
-  std::uint64_t memory_;
   Facts facts_;
   std::uint64_t max_alloc_;
   cl_device_type type_;

@@ -9,13 +9,15 @@
 namespace tessera::client {
 namespace {
 
+// What the image's own bytes take of the lease; nothing for an image over another object's.
+Charge charge_for(Context& context, const ImagePlan& plan) {
+  if (plan.parent != nullptr) return {};
+  ensure(plan.bytes <= context.max_alloc(), CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  return {context.session().account(), context.devices(), plan.bytes};
+}
+
 Ref<Mem> make_image(Context& context, const ImagePlan& plan, void* host_ptr,
-                    std::vector<cl_mem_properties> properties) {
-  Charge charge;
-  if (plan.parent == nullptr) {
-    ensure(plan.bytes <= context.max_alloc(), CL_MEM_OBJECT_ALLOCATION_FAILURE);
-    charge = Charge(context.session().account(), context.devices(), plan.bytes);
-  }
+                    std::vector<cl_mem_properties> properties, Charge charge) {
   Mem::Parts parts;
   parts.type = plan.shape.type;
   parts.flags = with_access(plan.flags);
@@ -80,13 +82,15 @@ cl_mem create(cl_context handle, const cl_mem_properties* properties, cl_mem_fla
   std::vector<cl_mem_properties> copy = copied(properties);
   const ImagePlan plan = plan_image(context, flags, format, desc, host_ptr);
   Session& session = context.session();
-  Ref<Mem> image = make_image(context, plan, host_ptr, std::move(copy));
+  Charge charge = charge_for(context, plan);
+  const bool certain = plan.parent != nullptr || (session.alone() && charge.fits());
+  Ref<Mem> image = make_image(context, plan, host_ptr, std::move(copy), std::move(charge));
   wire::CreateImage message = creation(context, *image, plan);
-  if (plan.parent == nullptr && !session.alone()) {
+  if (certain) {
+    session.create(*image, message);
+  } else {
     message.confirm = 1;
     ensure_success(session.create_call(*image, message).status);
-  } else {
-    session.create(*image, message);
   }
   if (host_ptr != nullptr) initialize(*image, plan, host_ptr);
   return give_handle(std::move(image));

@@ -194,6 +194,7 @@ class Session {
   void handle(const wire::DeviceSnapshot& message, Incoming& incoming);
   void handle(const wire::ImageFormats& message, Incoming& incoming);
   void handle(const wire::PlatformSnapshot& message, Incoming& incoming);
+  void handle(const wire::LeaseLimits& message, Incoming& incoming);
   void handle(const wire::EventDone& message, Incoming& incoming);
   void handle(const wire::EventState& message, Incoming& incoming);
   void handle(const wire::ReadDone& message, Incoming& incoming);

@@ -46,6 +46,13 @@ void Session::handle(const wire::DeviceSnapshot& message, Incoming&) {
     entry.facts[message.params[i]].assign(message.values[i].begin(), message.values[i].end());
   }
   snapshot_.devices.push_back(std::move(entry));
+  account_.begin(message.device, message.memory);
+}
+
+void Session::handle(const wire::LeaseLimits& message, Incoming&) {
+  if (!account_.resize(message.resizes, message.memory)) {
+    throw ChannelClosed("the worker sent limits that do not fit the lease");
+  }
 }
 
 void Session::handle(const wire::ImageFormats& message, Incoming&) {

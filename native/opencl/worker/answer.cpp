@@ -5,13 +5,42 @@
 
 namespace tessera::worker {
 
+Answers::Limits Answers::take_limits() {
+  // The count comes first: a change between the two is told once more.
+  Limits limits{quota_.page().resizes.load(), {}};
+  for (std::size_t gpu = 0; gpu < quota_.page().gpu_count; ++gpu) {
+    limits.memory.push_back(quota_.limit(gpu));
+  }
+  told_.store(limits.resizes);
+  return limits;
+}
+
+void Answers::tell_limits() {
+  const Limits limits = take_limits();
+  wire::LeaseLimits message;
+  message.resizes = limits.resizes;
+  message.memory = limits.memory;
+  send(message);
+}
+
+bool Answers::hold_back(cl_int status) {
+  if (!muted()) return false;
+  if (first_error_ == CL_SUCCESS) first_error_ = status;
+  return true;
+}
+
 void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values,
                     wire::Blob data, Bulk bulk) {
+  if (hold_back(status)) return;
   output_.drain();
+  const QuotaPage& page = quota_.page();
+  if (page.resizes.load(std::memory_order_relaxed) != told_.load(std::memory_order_relaxed)) {
+    tell_limits();
+  }
   wire::Reply message;
   message.of = of;
   message.status = status;
-  message.sessions = page_.live_sessions.load(std::memory_order_relaxed);
+  message.sessions = page.live_sessions.load(std::memory_order_relaxed);
   message.values = values;
   message.data = data;
   send(message, std::move(bulk));
@@ -20,6 +49,7 @@ void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64
 }
 
 void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool waited) {
+  if (hold_back(status)) return;
   if (waited) output_.drain();
   wire::ReadDone message;
   message.ticket = ticket;
@@ -31,6 +61,7 @@ void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool wai
 }
 
 void Answers::build_done(const wire::BuildDone& message) {
+  if (hold_back(message.status)) return;
   output_.drain();
   send(message);
   channel_.flush();
@@ -38,6 +69,7 @@ void Answers::build_done(const wire::BuildDone& message) {
 }
 
 void Answers::deferred_error(std::uint64_t target, cl_int status, wire::Opcode opcode) {
+  if (hold_back(status)) return;
   wire::DeferredError message;
   message.target = target;
   message.status = status;

@@ -36,7 +36,7 @@ std::vector<Device> open_devices(const std::vector<GpuOption>& gpus) {
                                std::to_string(gpu.device) +
                                " is gone: look at `tessera doctor`, then stop the lease");
     }
-    found.push_back({all[gpu.platform], of_platform[gpu.device], gpu.bytes});
+    found.push_back({all[gpu.platform], of_platform[gpu.device]});
   }
   return found;
 }

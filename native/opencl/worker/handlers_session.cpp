@@ -8,8 +8,9 @@ void Session::handle(const wire::OpenSession&, Incoming& incoming) {
   opened_ = true;
   // Devices of several platforms are one platform to the client: the first one lends its names.
   send_platform_snapshot(answers_, devices_.front().platform);
+  const Answers::Limits limits = answers_.take_limits();
   for (std::uint32_t number = 0; number < devices_.size(); ++number) {
-    send_device_snapshot(answers_, number, devices_[number].id, devices_[number].limit);
+    send_device_snapshot(answers_, number, devices_[number].id, limits.memory.at(number));
   }
   send_image_formats(answers_, devices_.front().platform, devices_.front().id);
   answers_.reply(incoming.sequence, CL_SUCCESS);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string_view>
 #include <vector>
 
 namespace tessera::worker {
@@ -13,12 +14,11 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// One --gpu P:D:BYTES: indexes of the OpenCL platform and of its device, and the lease's bytes on
-// it.
+// One --gpu P:D:BYTES: indexes of the OpenCL platform and of its device. The bytes are the
+// gatekeeper's business: the limit that counts stands in the quota page and may have changed since.
 struct GpuOption {
   std::uint32_t platform;
   std::uint32_t device;
-  std::uint64_t bytes;
 };
 
 // One --board K:FD:TENANT: the board of the K-th --gpu, and the lease's place on it.
@@ -29,15 +29,19 @@ struct BoardOption {
 };
 
 struct Options {
-  int fd = -1;        // the accepted socket
-  int quota_fd = -1;  // the lease's page
-  int token_fd = -1;  // TCP: the secret that the client must show
+  int fd = -1;          // the accepted socket
+  int quota_fd = -1;    // the lease's page
+  int control_fd = -1;  // the gatekeeper's requests (control.h)
+  int token_fd = -1;    // TCP: the secret that the client must show
   std::size_t slot = 0;
   std::vector<GpuOption> gpus;
   std::vector<BoardOption> boards;
 };
 
 extern const char kUsage[];
+
+// P:D:BYTES. Throws UsageError.
+GpuOption parse_gpu(std::string_view text);
 
 // Throws UsageError.
 Options parse_options(int argc, char** argv);

@@ -49,6 +49,20 @@ void PendingReads::send_completed() {
   for (const auto& read : reads) finish_if_ended(*read);
 }
 
+void PendingReads::forget() {
+  std::vector<std::shared_ptr<Read>> reads;
+  {
+    const std::lock_guard lock(mutex_);
+    reads.swap(reads_);
+    count_.store(0);
+  }
+  for (const auto& read : reads) {
+    const std::lock_guard lock(read->mutex);
+    read->sent = true;
+    read->landing.reset();
+  }
+}
+
 void PendingReads::finish_if_ended(Read& read) {
   cl_int status = CL_QUEUED;
   if (clGetEventInfo(read.event.get(), CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,

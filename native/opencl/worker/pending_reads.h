@@ -31,6 +31,8 @@ class PendingReads {
   void finish(Read& read, cl_int status);
   void finish_if_ended(Read& read);
   void send_completed();
+  // None of them is sent any more.
+  void forget();
 
  private:
   Answers& answers_;

@@ -6,7 +6,8 @@
 namespace tessera::worker {
 
 PinnedBulk::Payload::Payload(WindowShare& share, Bulk bulk)
-    : part_(bulk.size() > kSmallWrite ? share.take(bulk.size()) : share.take_aside(bulk.size())) {
+    : size_(bulk.size()),
+      part_(bulk.size() > kSmallWrite ? share.take(bulk.size()) : share.take_aside(bulk.size())) {
   if (!part_.is_aside()) {
     bulk_ = std::move(bulk);
     return;

@@ -23,8 +23,10 @@ class PinnedBulk {
     // May wait a moment.
     Payload(WindowShare& share, Bulk bulk);
     std::byte* data() const { return copy_ != nullptr ? copy_.get() : bulk_.data(); }
+    std::size_t size() const { return size_; }
 
    private:
+    const std::size_t size_;
     const WindowShare::Part part_;
     Bulk bulk_;
     std::unique_ptr<std::byte[]> copy_;

@@ -22,7 +22,7 @@ Quota make_quota() {
 }
 
 worker::Device null_device() {
-  worker::Device device{nullptr, nullptr, kLeaseBytes};
+  worker::Device device{nullptr, nullptr};
   CHECK(clGetPlatformIDs(1, &device.platform, nullptr) == CL_SUCCESS);
   CHECK(clGetDeviceIDs(device.platform, CL_DEVICE_TYPE_ALL, 1, &device.id, nullptr) == CL_SUCCESS);
   return device;

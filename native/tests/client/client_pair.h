@@ -29,6 +29,7 @@ class ClientPair {
   cl_context make_context();
   cl_device_id device() const;
   client::Session& session() { return *client_; }
+  Quota& quota() { return quota_; }
   // As if the worker's process died.
   void kill_worker();
 

@@ -284,13 +284,76 @@ void memory_is_counted() {
   cl_int code = 0;
   cl_mem half = make_buffer(context, kLeaseBytes / 2);
   CHECK(pair.session().counters().messages == before + 1);
-  // Refused by the client's own count, without a message.
+  // One that seems not to fit asks before it fails.
+  const std::uint64_t trips = pair.session().counters().round_trips;
   CHECK(api::clCreateBuffer(context, 0, kLeaseBytes / 2 + 1, nullptr, &code) == nullptr);
-  CHECK(code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_INVALID_BUFFER_SIZE);
-  CHECK(pair.session().counters().messages == before + 1);
+  CHECK(code == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  CHECK(pair.session().counters().round_trips == trips + 1);
   CHECK(api::clReleaseMemObject(half) == CL_SUCCESS);
   half = make_buffer(context, kLeaseBytes / 2);
   CHECK(api::clReleaseMemObject(half) == CL_SUCCESS);
+  CHECK(api::clReleaseContext(context) == CL_SUCCESS);
+}
+
+cl_ulong told_memory(ClientPair& pair) {
+  cl_ulong bytes = 0;
+  CHECK(api::clGetDeviceInfo(pair.device(), CL_DEVICE_GLOBAL_MEM_SIZE, sizeof bytes, &bytes,
+                             nullptr) == CL_SUCCESS);
+  return bytes;
+}
+
+void a_resized_lease_is_noticed(TransportKind kind) {
+  ClientPair pair(kind);
+  const cl_context context = pair.make_context();
+  const cl_command_queue queue = make_queue(pair, context);
+  const cl_ulong told = told_memory(pair);
+  const std::size_t part = kLeaseBytes / 4;
+  std::vector<cl_mem> held;
+  for (int i = 0; i < 4; ++i) held.push_back(make_buffer(context, part));
+  cl_int code = 0;
+  CHECK(api::clCreateBuffer(context, 0, part, nullptr, &code) == nullptr);
+  CHECK(code == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  // It grows: the same call succeeds, and further ones need not ask.
+  const NewLimit larger{0, 2 * kLeaseBytes};
+  CHECK(!pair.quota().resize({&larger, 1}));
+  held.push_back(make_buffer(context, part));
+  const std::uint64_t trips = pair.session().counters().round_trips;
+  for (int i = 0; i < 3; ++i) held.push_back(make_buffer(context, part));
+  CHECK(pair.session().counters().round_trips == trips);
+  CHECK(told_memory(pair) == told);
+  // It shrinks to what is used: the answer of any call tells, and a creation asks and fails.
+  for (int i = 0; i < 6; ++i) CHECK(api::clReleaseMemObject(held[i]) == CL_SUCCESS);
+  held.erase(held.begin(), held.begin() + 6);
+  CHECK(api::clFinish(queue) == CL_SUCCESS);
+  const NewLimit smaller{0, 2 * part};
+  CHECK(becomes([&] { return !pair.quota().resize({&smaller, 1}); }));
+  CHECK(api::clFinish(queue) == CL_SUCCESS);
+  CHECK(api::clCreateBuffer(context, 0, 1, nullptr, &code) == nullptr);
+  CHECK(code == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  for (const cl_mem buffer : held) CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseCommandQueue(queue) == CL_SUCCESS);
+  CHECK(api::clReleaseContext(context) == CL_SUCCESS);
+}
+
+// The window that stays: created before the client could learn of the new limit.
+void a_creation_under_way_while_the_lease_shrinks_fails_where_it_is_used() {
+  ClientPair pair(TransportKind::shm);
+  const cl_context context = pair.make_context();
+  const cl_command_queue queue = make_queue(pair, context);
+  CHECK(api::clFinish(queue) == CL_SUCCESS);
+  const NewLimit smaller{0, kLeaseBytes / 4};
+  CHECK(!pair.quota().resize({&smaller, 1}));
+  const cl_mem late = make_buffer(context, kLeaseBytes / 2);
+  const cl_uint seven = 7;
+  (void)!api::clEnqueueFillBuffer(queue, late, &seven, 4, 0, 64, 0, nullptr, nullptr);
+  CHECK(api::clFinish(queue) == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  // By now it knows.
+  cl_int code = 0;
+  CHECK(api::clCreateBuffer(context, 0, kLeaseBytes / 2, nullptr, &code) == nullptr);
+  CHECK(code == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  CHECK(pair.quota().page().gpus[0].used == 0);
+  CHECK(api::clReleaseMemObject(late) == CL_SUCCESS);
+  CHECK(api::clReleaseCommandQueue(queue) == CL_SUCCESS);
   CHECK(api::clReleaseContext(context) == CL_SUCCESS);
 }
 
@@ -306,8 +369,10 @@ int main() {
     a_large_read_waits_for_an_event(kind);
     large_reads_that_block_keep_to_their_part(kind);
     the_worker_dies(kind);
+    a_resized_lease_is_noticed(kind);
   }
   a_wait_list_longer_than_a_message();
   memory_is_counted();
+  a_creation_under_way_while_the_lease_shrinks_fails_where_it_is_used();
   return 0;
 }

@@ -1,145 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <dirent.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "check.h"
+#include "gatekeeper/harness.h"
 #include "lease/quota.h"
 #include "transport/handshake.h"
 
 namespace tessera {
 namespace {
-
-std::string gatekeeper_path;
-std::string stub_path;
-
-void pause_ms(long ms) {
-  const timespec slice{ms / 1000, ms % 1000 * 1'000'000};
-  ::nanosleep(&slice, nullptr);
-}
-
-bool eventually(const std::function<bool()>& true_soon) {
-  for (int i = 0; i < 1000; ++i) {
-    if (true_soon()) return true;
-    pause_ms(5);
-  }
-  return false;
-}
-
-pid_t spawn(const std::vector<std::string>& arguments) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    std::vector<char*> argv;
-    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    ::execv(argv[0], argv.data());
-    ::_exit(127);
-  }
-  return pid;
-}
-
-int wait_for(pid_t pid) {
-  int status = 0;
-  CHECK(::waitpid(pid, &status, 0) == pid);
-  return status;
-}
-
-class Gatekeeper {
- public:
-  explicit Gatekeeper(bool tcp = false, const std::string& worker = stub_path) {
-    char name[] = "/tmp/tessera-gate-XXXXXX";
-    CHECK(::mkdtemp(name) != nullptr);
-    folder_ = name;
-    int ready[2];
-    CHECK(::pipe(ready) == 0);
-    ::fcntl(ready[0], F_SETFD, FD_CLOEXEC);
-    std::vector<std::string> arguments{gatekeeper_path,
-                                       "--lease",
-                                       "test",
-                                       "--listen",
-                                       socket(),
-                                       "--quota",
-                                       quota_path(),
-                                       "--gpu",
-                                       "0:0:1000",
-                                       "--worker",
-                                       worker,
-                                       "--ready-fd",
-                                       std::to_string(ready[1])};
-    if (tcp) {
-      const UniqueFd file(::open(token_path().c_str(), O_WRONLY | O_CREAT, 0600));
-      const std::string token(64, 'a');
-      CHECK(::write(file.get(), token.data(), token.size()) == 64);
-      arguments.insert(arguments.end(),
-                       {"--listen-tcp", "127.0.0.1:0", "--token-file", token_path()});
-    }
-    pid_ = spawn(arguments);
-    ::close(ready[1]);
-    char line[64] = {};
-    // Until the end: then the gatekeeper has closed its side.
-    while (::read(ready[0], line, sizeof line - 1) > 0) ready_line_ += line;
-    ::close(ready[0]);
-  }
-  ~Gatekeeper() {
-    if (pid_ != 0) stop();
-    std::filesystem::remove_all(folder_);
-  }
-
-  int stop() {
-    ::kill(pid_, SIGTERM);
-    const int status = wait_for(pid_);
-    pid_ = 0;
-    return status;
-  }
-  UniqueFd connect() const {
-    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    ::strcpy(address.sun_path, socket().c_str());
-    CHECK(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    return fd;
-  }
-  // The worker's first byte: how many descriptors it has. -1 when it is refused.
-  int greeted(const UniqueFd& client) const {
-    char count = 0;
-    return ::read(client.get(), &count, 1) == 1 ? count : -1;
-  }
-  Quota quota() const { return Quota::attach(::open(quota_path().c_str(), O_RDWR | O_CLOEXEC)); }
-  std::size_t descriptors() const {
-    std::size_t count = 0;
-    for (const auto& entry :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd")) {
-      count += entry.path().empty() ? 0 : 1;
-    }
-    return count;
-  }
-  pid_t pid() const { return pid_; }
-  std::string socket() const { return folder_ + "/gpu.sock"; }
-  std::string quota_path() const { return folder_ + "/quota"; }
-  std::string token_path() const { return folder_ + "/token"; }
-  const std::string& ready_line() const { return ready_line_; }
-  void forget() { pid_ = 0; }
-
- private:
-  std::string folder_;
-  std::string ready_line_;
-  pid_t pid_ = 0;
-};
 
 void files_are_private_and_go_with_it() {
   Gatekeeper gatekeeper;
@@ -249,6 +127,54 @@ void a_missing_worker_refuses_its_client() {
   CHECK(eventually([&] { return quota.page().live_sessions == 0; }));
 }
 
+// The whole answer of the control socket to what was sent.
+std::string told(const UniqueFd& control, const std::string& request) {
+  CHECK(::write(control.get(), request.data(), request.size()) ==
+        static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char data[256];
+  for (ssize_t got = 0; (got = ::read(control.get(), data, sizeof data)) > 0;) {
+    answer.append(data, static_cast<std::size_t>(got));
+  }
+  return answer;
+}
+
+void limits_change_while_sessions_live() {
+  Gatekeeper gatekeeper;
+  Quota quota = gatekeeper.quota();
+  const UniqueFd client = gatekeeper.connect();
+  CHECK(gatekeeper.greeted(client) > 0);
+  CHECK(quota.reserve(0, 1, 700));
+  CHECK(told(connect_to(gatekeeper.control()), "resize 0 699\n") ==
+        "error below-use GPU 0 has 700 bytes in use\n");
+  CHECK(quota.limit(0) == 1000 && quota.page().resizes == 0);
+  CHECK(told(connect_to(gatekeeper.control()), "resize 0 700\n") == "ok\n");
+  CHECK(!quota.reserve(0, 1, 1));
+  CHECK(told(connect_to(gatekeeper.control()), "resize 0 5000\n") == "ok\n");
+  CHECK(quota.reserve(0, 1, 4300) && quota.page().resizes == 2);
+  CHECK(told(connect_to(gatekeeper.control()), "resize 1 1\n") ==
+        "error no-such-gpu the lease has no GPU 1\n");
+  for (const char* wrong : {"resize\n", "resize 0\n", "resize 0 x\n", "resize 0 -1\n",
+                            "resize 0 1 0\n", "resize 0 99999999999999999999\n"}) {
+    CHECK(told(connect_to(gatekeeper.control()), wrong).starts_with("error wrong-form "));
+  }
+  CHECK(quota.limit(0) == 5000);
+  struct stat facts {};
+  CHECK(::stat(gatekeeper.control().c_str(), &facts) == 0 && (facts.st_mode & 0777) == 0600);
+  CHECK(gatekeeper.stop() == 0);
+  CHECK(::access(gatekeeper.control().c_str(), F_OK) != 0);
+}
+
+void silent_control_peers_hold_no_client_up() {
+  Gatekeeper gatekeeper;
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 40; ++i) silent.push_back(connect_to(gatekeeper.control()));
+  const UniqueFd client = gatekeeper.connect();
+  CHECK(gatekeeper.greeted(client) == 5);
+  silent.clear();
+  CHECK(told(connect_to(gatekeeper.control()), "resize 0 1001\n") == "ok\n");
+}
+
 void wrong_arguments_are_usage_errors() {
   for (const std::vector<std::string>& extra : {std::vector<std::string>{"--wrong", "x"},
                                                 {"--lease"},
@@ -277,6 +203,8 @@ int main(int argc, char** argv) {
   workers_die_with_a_killed_gatekeeper();
   tcp_only_where_asked_for();
   a_missing_worker_refuses_its_client();
+  limits_change_while_sessions_live();
+  silent_control_peers_hold_no_client_up();
   wrong_arguments_are_usage_errors();
   return 0;
 }

@@ -71,6 +71,24 @@ void limit_holds_over_all_gpus_of_a_mask() {
   CHECK(quota.page().gpus[0].peak == 1000);
 }
 
+void limits_change_together_or_not_at_all() {
+  Folder folder;
+  Quota quota = make(folder);
+  const std::size_t slot = quota.acquire_slot();
+  CHECK(quota.reserve(slot, 0b11, 400));
+  const NewLimit refused[] = {{0, 2000}, {1, 399}};
+  const auto below = quota.resize(refused);
+  CHECK(below && below->gpu == 1 && below->used == 400);
+  CHECK(quota.limit(0) == 1000 && quota.limit(1) == 500 && quota.page().resizes == 0);
+  const NewLimit wanted[] = {{0, 2000}, {1, 400}};
+  CHECK(!quota.resize(wanted));
+  CHECK(quota.page().resizes == 1);
+  CHECK(!quota.reserve(slot, 0b10, 1) && quota.reserve(slot, 0b01, 1600));
+  const NewLimit nowhere[] = {{0, 5000}, {2, 1}};
+  CHECK_THROWS(quota.resize(nowhere), std::out_of_range);
+  CHECK(quota.limit(0) == 2000);
+}
+
 void one_session_cannot_give_back_what_another_holds() {
   Folder folder;
   Quota quota = make(folder);
@@ -163,6 +181,7 @@ int main() {
   using namespace tessera;
   file_is_private_and_replaced();
   limit_holds_over_all_gpus_of_a_mask();
+  limits_change_together_or_not_at_all();
   one_session_cannot_give_back_what_another_holds();
   slots_run_out_and_come_back();
   killed_holder_leaves_a_correct_total();

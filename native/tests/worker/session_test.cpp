@@ -133,6 +133,26 @@ void lease_limits_memory_and_releases_give_it_back() {
   CHECK(pair.gpu().refused == 2);
 }
 
+void a_resize_is_told_before_the_next_reply() {
+  WorkerPair pair;
+  begin(pair);
+  const NewLimit smaller{0, kLease / 2};
+  CHECK(!pair.quota().resize({&smaller, 1}));
+  create_buffer(pair, 10, kLease, 1);
+  auto limits = pair.until<wire::LeaseLimits>();
+  CHECK(limits.resizes == 1 && limits.memory.size() == 1 && limits.memory[0] == kLease / 2);
+  CHECK(pair.until<wire::Reply>().status == CL_MEM_OBJECT_ALLOCATION_FAILURE);
+  const NewLimit larger{0, 2 * kLease};
+  CHECK(!pair.quota().resize({&larger, 1}) && !pair.quota().resize({&larger, 1}));
+  create_buffer(pair, 11, 2 * kLease, 1);
+  limits = pair.until<wire::LeaseLimits>();
+  CHECK(limits.resizes == 3 && limits.memory[0] == 2 * kLease);
+  CHECK(pair.until<wire::Reply>().status == CL_SUCCESS);
+  // Once is enough.
+  CHECK(finished(pair) == CL_SUCCESS);
+  CHECK(std::ranges::count(pair.skipped(), wire::Opcode::lease_limits) == 0);
+}
+
 void sub_buffers_cost_nothing_and_stay_inside() {
   WorkerPair pair;
   begin(pair);
@@ -366,6 +386,7 @@ int main() {
     gated_reads_do_not_stop_the_client(kind);
   }
   lease_limits_memory_and_releases_give_it_back();
+  a_resize_is_told_before_the_next_reply();
   sub_buffers_cost_nothing_and_stay_inside();
   user_event_ends_a_finish();
   many_threads_may_wait();

@@ -32,7 +32,7 @@ std::vector<worker::Device> null_devices(std::size_t count) {
                        &found) == CL_SUCCESS);
   CHECK(found >= count);
   std::vector<worker::Device> devices;
-  for (const cl_device_id id : ids) devices.push_back({platform, id, kLease});
+  for (const cl_device_id id : ids) devices.push_back({platform, id});
   return devices;
 }
 

@@ -27,9 +27,12 @@ from tessera.bench.result import BARE, MACHINE, Report
 from tessera.bench.sides import clean_up_when_terminated, parse_sides
 from tessera.bench.start import StartPlan, run_start
 from tessera.bench.stream import ARRIVALS
+from tessera.bench.suspend import SIDES as SUSPEND_SIDES
+from tessera.bench.suspend import SuspendPlan, run_suspend
 from tessera.bench.tables import print_report
 from tessera.model.errors import InvalidRequest
 from tessera.model.policy import parse_time_slice
+from tessera.model.units import parse_memory
 
 app = typer.Typer(help="Measure leases beside the bare device.", no_args_is_help=True)
 
@@ -115,6 +118,26 @@ def start(
     _prepare(cores, plot)
     with Shown(plan.sides, pairs) as shown:
         report = run_start(plan, shown.say, shown.played)
+    _deliver(report, output, plot, out)
+
+
+@app.command()
+def suspend(
+    pairs: Pairs = 5,
+    size: Annotated[str, typer.Option(help="Device memory of the lease: 1GiB, 256MiB.")] = "1GiB",
+    folder: Annotated[
+        Path, typer.Option(help="A folder on the disk that keeps the state and the copies.")
+    ] = Path("."),
+    cores: Cores = None,
+    output: Form = Output.table,
+    plot: Plot = None,
+    out: Out = None,
+) -> None:
+    """Suspending a lease to disk and resuming it, beside `cp` of as many bytes there and back."""
+    plan = SuspendPlan(folder.resolve(), pairs, parse_memory(size))
+    _prepare(cores, plot)
+    with Shown(SUSPEND_SIDES, pairs) as shown:
+        report = run_suspend(plan, shown.say, shown.played)
     _deliver(report, output, plot, out)
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tessera.bench.errors import SideFailed
-from tessera.client import wire
-from tessera.model.lease import Lease
-from tessera.model.policy import GpuPolicy, PolicyChange, PolicyKind, parse_policy, parse_time_slice
+from tessera.client.rest import Client
+from tessera.model.policy import PolicyChange, PolicyKind, parse_policy, parse_time_slice
 from tessera.model.usage import Usage
 from tessera.paths import SOCKET_NAME
 
@@ -38,35 +38,34 @@ class Reading:
 
 
 class Control:
-    """Of the experiment's own daemon, found by its environment. Raises what the daemon answers."""
+    """Of the experiment's own daemon, found by its environment. A context manager.
+
+    Raises what the daemon answers, and DaemonUnreachable.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._socket = str(Path(environment["TESSERA_RUNTIME_DIR"]) / SOCKET_NAME)
+        self._client = Client(str(Path(environment["TESSERA_RUNTIME_DIR"]) / SOCKET_NAME))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._client.close()
 
     def gpu_of(self, lease: str) -> str:
         """The id of the lease's first GPU."""
-        return Lease.model_validate(self._call("GET", f"/v1/leases/{lease}")).gpus[0].gpu
+        return self._client.lease(lease).gpus[0].gpu
 
     def set_policy(self, gpu: str, policy: PolicyKind, time_slice: str) -> float:
         """Lets `policy` rule from now on; returns the time slice in ms that it rules with."""
         slice_us = parse_time_slice(time_slice)
-        change = PolicyChange(
-            policy=policy, time_slice_ms=None if slice_us is None else slice_us / 1000
-        )
-        chosen = self._call("PUT", f"/v1/gpus/{gpu}/policy", change.model_dump(mode="json"))
-        return GpuPolicy.model_validate(chosen).effective_slice_ms
+        milliseconds = None if slice_us is None else slice_us / 1000
+        change = PolicyChange(policy=policy, time_slice_ms=milliseconds)
+        return self._client.choose_policy(gpu, change).effective_slice_ms
 
     def read(self) -> Reading:
         """What every lease has used until now."""
-        return reading_of(Usage.model_validate(self._call("GET", "/v1/usage")))
-
-    def _call(self, method: str, route: str, body: object = None) -> object:
-        try:
-            return wire.call(self._socket, method, route, body)
-        except wire.NoDaemon as error:
-            raise SideFailed(
-                "The experiment's own daemon has ended.", "Run `tessera doctor`."
-            ) from error
+        return reading_of(self._client.usage())
 
 
 def reading_of(usage: Usage) -> Reading:

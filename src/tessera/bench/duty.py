@@ -20,10 +20,11 @@ PROMISED_JOBS = 4
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of the job alone, and one of all jobs together under a policy."""
+    """One turn of the job alone and one of all jobs together; `foreign` as in `shared_result.py`."""
 
     alone: Message
     together: Sequence[Message]
+    foreign: float
 
 
 def wait_for_duty(duty: float, device_ns: float, busy_ns: float, camera: bool) -> float:
@@ -76,6 +77,7 @@ def duty_run(
         predicted_gain=prediction.gain,
         prediction_error=mean(slowdowns) - prediction.slowdowns[0],
         gain_limit=gain_limit(duty, jobs),
+        foreign=tuple(one.foreign for one in rounds),
     )
 
 

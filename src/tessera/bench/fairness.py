@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 
 import tessera
@@ -26,7 +27,9 @@ from tessera.bench.contest import Say
 from tessera.bench.control import Control, Reading
 from tessera.bench.crew import Crew, Tenancy
 from tessera.bench.host import commit, describe_host
+from tessera.bench.ledger import UNDISTURBED
 from tessera.bench.player import Message, Player
+from tessera.bench.quiet import quietest
 from tessera.bench.result import Driver, Report, Series, make_series
 from tessera.bench.shared_result import IdleRun, ShareRun, ThroughputRun, WaitRun
 from tessera.bench.shares import (
@@ -59,7 +62,7 @@ class FairnessPlan:
     """What to measure: windows of `seconds` under each policy; kernels of `kernel_us` of device time.
 
     `think_ms` is the mean pause of the interactive tenant, `pairs` how often one tenant alone and all
-    together take turns.
+    together take turns, and `patience` how often a window is measured again while others disturb it.
     """
 
     tenants: tuple[int, ...] = (2, 4, 8)
@@ -69,6 +72,7 @@ class FairnessPlan:
     kernel_us: int = 300
     think_ms: int = 20
     pairs: int = 5
+    patience: int = 2
     transport: str = "shm"
 
 
@@ -78,7 +82,8 @@ def run_fairness(plan: FairnessPlan, say: Say) -> Report:
     with ExitStack() as stack:
         environment = stack.enter_context(private_daemon(needed=True))
         loops, driver = _calibrate(plan, say)
-        scene = Scene(plan, environment, loops, say)
+        control = stack.enter_context(Control(environment))
+        scene = Scene(plan, environment, control, loops, say)
         shares = [run for count in plan.tenants for run in scene.shares(count)]
         waits, wait_samples = scene.waits()
         idles = scene.idles()
@@ -131,12 +136,17 @@ class Scene:
     """The four questions, asked of one daemon."""
 
     def __init__(
-        self, plan: FairnessPlan, environment: Mapping[str, str], loops: int, say: Say
+        self,
+        plan: FairnessPlan,
+        environment: Mapping[str, str],
+        control: Control,
+        loops: int,
+        say: Say,
     ) -> None:
         self._plan = plan
         self._environment = environment
         self._say = say
-        self._control = Control(environment)
+        self._control = control
         self._saturating = tenant_command("saturating", loops=loops)
         self._interactive = tenant_command(
             "interactive", loops=loops, think_us=plan.think_ms * 1000
@@ -180,23 +190,25 @@ class Scene:
 
     def _share(self, crew: Crew, policy: PolicyKind, sizes: Sequence[tuple[int, str]]) -> ShareRun:
         slice_ms, seconds = self._set(crew, policy), self._plan.seconds
-        turn = round(1000 * (seconds + 2 * MARGIN_SECONDS))
-        slices, [(before, after)] = crew.run(
-            dict.fromkeys(crew.players, turn), lambda: self._readings([MARGIN_SECONDS], seconds)
+        turn = dict.fromkeys(crew.players, round(1000 * (seconds + 2 * MARGIN_SECONDS)))
+        (slices, [(before, after)]), foreign = quietest(
+            lambda: crew.run(turn, lambda: self._readings([MARGIN_SECONDS], seconds)),
+            self._plan.patience,
         )
+        window = before.taken_ns, after.taken_ns
         run = share_run(
             policy,
             slice_ms,
-            after.taken_ns - before.taken_ns,
+            window[1] - window[0],
             sizes,
             after.since(before, crew.leases),
-            [
-                kernels_between(message["ticks"], before.taken_ns, after.taken_ns)
-                for message in slices.values()
-            ],
+            [kernels_between(message["ticks"], *window) for message in slices.values()],
+            foreign,
         )
         error = "nothing promised" if run.error is None else f"share error {100 * run.error:.2f} %"
-        self._say(f"{len(sizes)} saturating, {policy}: {error}, busy {run.busy:.3f}")
+        self._say(
+            f"{len(sizes)} saturating, {policy}: {error}, busy {run.busy:.3f}{disturbed(foreign)}"
+        )
         return run
 
     def waits(self) -> tuple[list[WaitRun], tuple[Series, ...]]:
@@ -213,22 +225,24 @@ class Scene:
 
     def _wait(self, crew: Crew, policy: PolicyKind) -> tuple[WaitRun, list[list[float]]]:
         slice_ms = self._set(crew, policy)
-        # Twice as long: of the waits the hundredth part is looked at.
-        turn = round(2000 * self._plan.seconds)
-        margin = round(1000 * MARGIN_SECONDS)
-        amounts = dict.fromkeys(FOUR, turn + 2 * margin) | {FOUR[0]: turn}
-        for name in FOUR[1:]:
-            crew.players[name].begin(amounts[name])
-        time.sleep(MARGIN_SECONDS)
-        waits = crew.players[FOUR[0]].play(turn)["samples"]["wait"]
-        rest = [crew.players[name].answer() for name in FOUR[1:]]
-        longest = max(int(message["longest_ns"]) for message in rest)
-        run = wait_run(policy, slice_ms, len(rest), waits, longest)
+        (waits, longest), foreign = quietest(lambda: self._interact(crew), self._plan.patience)
+        run = wait_run(policy, slice_ms, len(FOUR) - 1, waits, longest, foreign)
         self._say(
             f"interactive, {policy}: wait p50 {run.p50:.2f}, p99 {run.p99:.2f} slices of "
-            f"{slice_ms:g} ms (bound {run.bound:.1f})"
+            f"{slice_ms:g} ms (bound {run.bound:.1f}){disturbed(foreign)}"
         )
         return run, [waits]
+
+    def _interact(self, crew: Crew) -> tuple[list[float], int]:
+        """The waits of the first of four while the others work, and their longest kernel; in ns."""
+        # Twice as long as another window: of the waits the hundredth part is looked at.
+        turn, margin = round(2000 * self._plan.seconds), round(1000 * MARGIN_SECONDS)
+        for name in FOUR[1:]:
+            crew.players[name].begin(turn + 2 * margin)
+        time.sleep(MARGIN_SECONDS)
+        waits = crew.players[FOUR[0]].play(turn)["samples"]["wait"]
+        others = [crew.players[name].answer() for name in FOUR[1:]]
+        return waits, max(int(message["longest_ns"]) for message in others)
 
     def idles(self) -> list[IdleRun]:
         """Two saturating tenants beside two that first pause and then work, under each policy."""
@@ -239,10 +253,10 @@ class Scene:
 
     def _idle(self, crew: Crew, policy: PolicyKind) -> IdleRun:
         slice_ms, phase = self._set(crew, policy), self._phase_seconds
-        begins = (MARGIN_SECONDS, phase + MARGIN_SECONDS)
-        _, readings = crew.run(
-            dict.fromkeys(FOUR, round(2000 * phase)),
-            lambda: self._readings(begins, self._plan.seconds / 2),
+        turn = dict.fromkeys(FOUR, round(2000 * phase))
+        begins, seconds = (MARGIN_SECONDS, phase + MARGIN_SECONDS), self._plan.seconds / 2
+        (_, readings), foreign = quietest(
+            lambda: crew.run(turn, lambda: self._readings(begins, seconds)), self._plan.patience
         )
         paused, working = (
             tuple(
@@ -252,7 +266,10 @@ class Scene:
             for before, after in readings
         )
         kept = sum(paused) / sum(working)
-        self._say(f"two of four pause, {policy}: {kept:.3f} of the device time is used meanwhile")
+        self._say(
+            f"two of four pause, {policy}: {kept:.3f} of the device time is used meanwhile"
+            f"{disturbed(foreign)}"
+        )
         return IdleRun(
             policy=policy,
             slice_ms=slice_ms,
@@ -260,35 +277,50 @@ class Scene:
             while_paused=paused,
             while_working=working,
             kept=kept,
+            foreign=foreign,
         )
 
     def throughput(self) -> ThroughputRun:
         """One saturating tenant alone, and four together, by turns; under `equal`."""
         self._say("four saturating tenants and one alone, by turns: starting")
-        alone: list[float] = []
-        together: list[float] = []
+        pairs: list[tuple[float, float]] = []
+        foreign: list[float] = []
         with self._four(*[self._saturating] * 4) as crew:
             slice_ms = self._set(crew, PolicyKind.EQUAL)
-            for pair in range(self._plan.pairs):
-                single = FOUR[pair % len(FOUR)]
-                sides = [((single,), alone), (FOUR, together)]
-                for names, rates in sides if pair % 2 == 0 else reversed(sides):
-                    rates.append(self._rate(crew, names))
-                self._say(f"pair {pair + 1}: together / alone {together[-1] / alone[-1]:.4f}")
+            for number in range(self._plan.pairs):
+                pair, part = quietest(partial(self._pair, crew, number), self._plan.patience)
+                pairs.append(pair)
+                foreign.append(part)
+                ratio = f"{pair[1] / pair[0]:.4f}"
+                self._say(f"pair {number + 1}: together / alone {ratio}{disturbed(part)}")
         return ThroughputRun(
             policy=PolicyKind.EQUAL,
             slice_ms=slice_ms,
             tenants=len(FOUR),
-            alone=tuple(alone),
-            together=tuple(together),
-            ratio=median(all_ / one for all_, one in zip(together, alone, strict=True)),
+            alone=tuple(alone for alone, _ in pairs),
+            together=tuple(together for _, together in pairs),
+            ratio=median(together / alone for alone, together in pairs),
+            foreign=tuple(foreign),
         )
+
+    def _pair(self, crew: Crew, number: int) -> tuple[float, float]:
+        """Kernels per second of one alone, another in each pair, and of all; first comes one or the other."""
+        single = (FOUR[number % len(FOUR)],)
+        if number % 2 == 0:
+            return self._rate(crew, single), self._rate(crew, FOUR)
+        together = self._rate(crew, FOUR)
+        return self._rate(crew, single), together
 
     def _rate(self, crew: Crew, names: Sequence[str]) -> float:
         """Kernels per second of all `names` together, in the middle of a turn."""
         turn = round(1000 * (self._plan.seconds / 2 + 2 * MARGIN_SECONDS))
         slices, _ = crew.run(dict.fromkeys(names, turn), lambda: None)
         return middle_rate(list(slices.values()), round(MARGIN_SECONDS * 1e9))
+
+
+def disturbed(foreign: float) -> str:
+    """A word on others, where they took more than hardly anything."""
+    return "" if foreign <= UNDISTURBED else f" (others took {100 * foreign:.0f} % of the cores)"
 
 
 def middle_rate(slices: Sequence[Message], margin_ns: int) -> float:

@@ -34,6 +34,7 @@ from tessera.bench.duty import Round, duty_run, duty_targets, wait_for_duty
 from tessera.bench.examples import find_example
 from tessera.bench.host import commit, describe_host
 from tessera.bench.player import Message, Player
+from tessera.bench.quiet import least_disturbed
 from tessera.bench.result import Driver, Report
 from tessera.bench.shared_result import DutyRun
 from tessera.bench.sides import bare_environment, private_daemon
@@ -49,7 +50,8 @@ CAMERA = "camera"
 @dataclass(frozen=True)
 class QuartersPlan:
     """What to measure: at each duty, `rounds` turns of `seconds` of the job alone and of `jobs` together
-    under each policy. An input keeps the device busy for about `device_ms`."""
+    under each policy. An input keeps the device busy for about `device_ms`. `patience` is how many times
+    more rounds may be played where others disturb them."""
 
     duties: tuple[float, ...] = DUTIES
     policies: tuple[PolicyKind, ...] = POLICIES
@@ -59,11 +61,12 @@ class QuartersPlan:
     device_ms: float = 8.0
     seconds: float = 4.0
     rounds: int = 3
+    patience: int = 1
     transport: str = "shm"
 
     @property
     def length_seconds(self) -> float:
-        """Of all turns together."""
+        """Of all turns together, undisturbed."""
         return len(self.duties) * self.rounds * self.seconds * (1 + len(self.policies))
 
 
@@ -76,7 +79,8 @@ def run_quarters(plan: QuartersPlan, say: Say) -> Report:
         alone = stack.enter_context(_alone(plan, say))
         crew = stack.enter_context(_crew(plan, alone.ready["arguments"], environment, say))
         say(f"measuring for about {plan.length_seconds / 60:.0f} minutes")
-        stage = Stage(plan, alone, crew, Control(environment), say)
+        control = stack.enter_context(Control(environment))
+        stage = Stage(plan, alone, crew, control, say)
         runs = [run for duty in plan.duties for run in stage.measure(duty)]
     return Report(
         experiment="quarters",
@@ -161,11 +165,10 @@ class Stage:
         )
         for player in (self._alone, *self._crew.players.values()):
             player.tell(f"wait {wait_ns / 1e9:.6f}")
-        played = [self._round(bool(number % 2)) for number in range(plan.rounds)]
+        rounds = self._rounds()
         runs = []
         for policy in plan.policies:
-            rounds = [Round(alone, together[policy]) for alone, together in played]
-            run = duty_run(policy, self._slices[policy], duty, wait_ns, rounds)
+            run = duty_run(policy, self._slices[policy], duty, wait_ns, rounds[policy])
             self._say(
                 f"duty {run.duty:.3f}  {policy.value:>11}: slowdown {100 * (run.worst - 1):5.1f} %, "
                 f"gain {run.gain:.2f} (a queue: {100 * (run.predicted_slowdown - 1):.1f} %, "
@@ -174,12 +177,22 @@ class Stage:
             runs.append(run)
         return runs
 
-    def _round(self, turned: bool) -> tuple[Message, dict[PolicyKind, list[Message]]]:
-        """A turn of the job alone and of all together under each policy."""
+    def _rounds(self) -> dict[PolicyKind, list[Round]]:
+        """The least disturbed rounds, each a turn of the job alone and of all together under a policy."""
+        chosen = least_disturbed(self._round, self._plan.rounds, self._plan.patience)
+        return {
+            policy: [
+                Round(alone, together[policy], foreign) for (alone, together), foreign in chosen
+            ]
+            for policy in self._plan.policies
+        }
+
+    def _round(self, number: int) -> tuple[Message, dict[PolicyKind, list[Message]]]:
+        """One turn of everybody."""
         sides: list[PolicyKind | None] = [None, *self._plan.policies]
         alone: Message = {}
         together: dict[PolicyKind, list[Message]] = {}
-        for policy in reversed(sides) if turned else sides:
+        for policy in reversed(sides) if number % 2 else sides:
             if policy is None:
                 alone = self._alone.play(self._turn)
             else:

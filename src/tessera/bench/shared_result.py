@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of a result that tell how tenants shared one GPU. Each class is one measured window or point.
 
-Times are nanoseconds and parts of the device are 0 to 1 unless a name says otherwise.
+Times are nanoseconds and parts of the device are 0 to 1 unless a name says otherwise. `foreign` is the
+part of the cores' time (0 to 1) that processes outside of the experiment took meanwhile: the more, the
+less a figure says.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class ShareRun(Part):
     error: float | None
     jain: float | None
     busy: float
+    foreign: float
 
 
 class WaitRun(Part):
@@ -58,6 +61,7 @@ class WaitRun(Part):
     p99: float
     longest: float
     bound: float
+    foreign: float
 
 
 class IdleRun(Part):
@@ -73,12 +77,13 @@ class IdleRun(Part):
     while_paused: tuple[float, ...]
     while_working: tuple[float, ...]
     kept: float
+    foreign: float
 
 
 class ThroughputRun(Part):
     """Kernels per second of one saturating tenant alone, and of all of them together, in pairs.
 
-    `ratio` is the median of together / alone.
+    `ratio` is the median of together / alone; `foreign` is by pair.
     """
 
     policy: str
@@ -87,6 +92,7 @@ class ThroughputRun(Part):
     alone: tuple[float, ...]
     together: tuple[float, ...]
     ratio: float
+    foreign: tuple[float, ...]
 
 
 class DutyRun(Part):
@@ -97,7 +103,7 @@ class DutyRun(Part):
     `slowdowns` the median over the rounds of together / alone for each job, and `gain` that of the inputs done
     per time, beside one job after another. Responses are from an input's arrival to its result, means.
     `predicted_*` is the closed queueing network for the measured duty, `prediction_error` the mean of the
-    slowdowns less the predicted one, and `gain_limit` what no scheduler can pass.
+    slowdowns less the predicted one, and `gain_limit` what no scheduler can pass; `foreign` is by round.
     """
 
     policy: str
@@ -115,6 +121,7 @@ class DutyRun(Part):
     predicted_gain: float
     prediction_error: float
     gain_limit: float
+    foreign: tuple[float, ...]
 
     @property
     def worst(self) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tenants shared a GPU, as tables for a terminal."""
+"""How tenants shared a GPU, as tables for a terminal. `others` is what they took of the cores' time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shares_table(runs: Sequence[ShareRun]) -> Table:
     table = _table(
         "saturating tenants: measured share (due)",
         ("policy", "shares"),
-        ("slice", "error", "Jain's index", "by kernels: error", "busy"),
+        ("slice", "error", "Jain's index", "by kernels: error", "busy", "others"),
     )
     for run in runs:
         shares = "  ".join(
@@ -59,6 +59,7 @@ def shares_table(runs: Sequence[ShareRun]) -> Table:
             "" if run.jain is None else f"{run.jain:.5f}",
             counted_error(run),
             _percent(run.busy),
+            _percent(run.foreign),
         )
     return table
 
@@ -73,7 +74,7 @@ def waits_table(runs: Sequence[WaitRun]) -> Table:
     table = _table(
         "waits of an interactive tenant, in time slices",
         ("policy",),
-        ("competitors", "slice", "kernels", "p50", "p99", "longest", "bound"),
+        ("competitors", "slice", "kernels", "p50", "p99", "longest", "bound", "others"),
     )
     for run in runs:
         figures = (run.p50, run.p99, run.longest, run.bound)
@@ -83,6 +84,7 @@ def waits_table(runs: Sequence[WaitRun]) -> Table:
             f"{run.slice_ms:g} ms",
             str(run.kernels),
             *(f"{value:.2f}" for value in figures),
+            _percent(run.foreign),
         )
     return table
 
@@ -92,14 +94,15 @@ def idles_table(runs: Sequence[IdleRun]) -> Table:
     table = _table(
         "two of four tenants pause: parts of the device",
         ("policy", "tenant"),
-        ("while they pause", "while all work"),
+        ("while they pause", "while all work", "others"),
     )
     for run in runs:
         rows = zip(run.pausing, run.while_paused, run.while_working, strict=True)
         for number, (pausing, paused, working) in enumerate(rows):
             who = "pauses" if pausing else "saturates"
             policy = run.policy if number == 0 else ""
-            table.add_row(policy, who, _percent(paused), _percent(working))
+            foreign = _percent(run.foreign) if number == 0 else ""
+            table.add_row(policy, who, _percent(paused), _percent(working), foreign)
         table.add_row(
             "",
             "[bold]all[/bold]",
@@ -115,12 +118,13 @@ def throughputs_table(runs: Sequence[ThroughputRun]) -> Table:
     table = _table(
         "kernels per second, medians of pairs",
         ("policy",),
-        ("tenants", "together / alone", "least", "most"),
+        ("tenants", "together / alone", "least", "most", "others"),
     )
     for run in runs:
         ratios = [both / one for both, one in zip(run.together, run.alone, strict=True)]
         figures = (run.ratio, min(ratios), max(ratios))
-        table.add_row(run.policy, str(run.tenants), *(f"{value:.4f}" for value in figures))
+        values = (f"{value:.4f}" for value in figures)
+        table.add_row(run.policy, str(run.tenants), *values, _percent(max(run.foreign)))
     return table
 
 
@@ -130,7 +134,7 @@ def duties_table(runs: Sequence[DutyRun]) -> Table:
         "jobs that wait for their input, together on pieces of a GPU",
         ("duty, measured", "policy"),
         ("slowdown, worst job", "gain", "model: slowdown", "gain", "off by", "limit of the gain")
-        + ("response, alone", "together"),
+        + ("response, alone", "together", "others"),
     )
     for run in runs:
         table.add_row(
@@ -144,5 +148,6 @@ def duties_table(runs: Sequence[DutyRun]) -> Table:
             f"{run.gain_limit:.2f}",
             f"{run.response_alone_ns / 1e6:.1f} ms",
             f"{run.response_together_ns / 1e6:.1f} ms",
+            _percent(max(run.foreign)),
         )
     return table

@@ -102,6 +102,7 @@ def share_run(
     lease_sizes: Sequence[tuple[int, str]],
     device_ns: Sequence[int],
     kernels: Sequence[float],
+    foreign: float,
 ) -> ShareRun:
     """One window; `lease_sizes` are weight and fraction of each tenant. Raises ValueError without any
     device time."""
@@ -133,6 +134,7 @@ def share_run(
         error=share_error(measured, due) if due is not None else None,
         jain=jain_index(measured, due) if due is not None else None,
         busy=used / window_ns,
+        foreign=foreign,
     )
 
 
@@ -142,6 +144,7 @@ def wait_run(
     competitors: int,
     waits_ns: Sequence[float],
     longest_kernel_ns: int,
+    foreign: float,
 ) -> WaitRun:
     """The waits of an interactive tenant in units of the slice. Raises ValueError for none."""
     slice_ns = slice_ms * 1e6
@@ -155,6 +158,7 @@ def wait_run(
         p99=quantile(waits_ns, 0.99) / slice_ns,
         longest=max(waits_ns, default=0.0) / slice_ns,
         bound=2 * competitors + longest_kernel_ns / slice_ns,
+        foreign=foreign,
     )
 
 

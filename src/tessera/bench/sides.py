@@ -77,10 +77,10 @@ def side_command(
 
 
 @contextmanager
-def private_daemon(needed: bool) -> Iterator[Mapping[str, str]]:
+def private_daemon(needed: bool, state: Path | None = None) -> Iterator[Mapping[str, str]]:
     """The environment in which `tessera run` finds a daemon of this experiment's own.
 
-    Without need it is the bare environment and no daemon is started. Raises SideFailed when the
+    `state` is where it keeps what lasts, unless that is to go with the experiment. Without need it is the bare environment and no daemon is started. Raises SideFailed when the
     daemon does not start.
     """
     environment = bare_environment()
@@ -89,7 +89,7 @@ def private_daemon(needed: bool) -> Iterator[Mapping[str, str]]:
         return
     with tempfile.TemporaryDirectory(prefix="tessera-bench-", dir="/tmp") as folder:
         environment["TESSERA_RUNTIME_DIR"] = f"{folder}/run"
-        environment["TESSERA_STATE_DIR"] = f"{folder}/state"
+        environment["TESSERA_STATE_DIR"] = str(state or f"{folder}/state")
         environment["TESSERA_AUTOSTART"] = "0"  # a second daemon would outlive the experiment
         log = Path(folder) / "daemon.log"
         with log.open("wb") as output:

@@ -14,7 +14,8 @@ from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
-from tessera.model.lease import Identity, Transport
+from tessera.model.lease import DEFAULT_WEIGHT, MAX_WEIGHT, Identity, Transport
+from tessera.model.suspension import Keep
 
 app = typer.Typer(
     name="tessera",
@@ -86,6 +87,16 @@ def run_command(
     transport: Annotated[
         Transport, typer.Option("--transport", "-t", help="How messages reach the worker.")
     ] = Transport.SHM,
+    weight: Annotated[
+        int,
+        typer.Option(
+            "--weight",
+            "-w",
+            min=1,
+            max=MAX_WEIGHT,
+            help="Of the lease, where the policy is `weighted`.",
+        ),
+    ] = DEFAULT_WEIGHT,
     identity: Annotated[
         Identity,
         typer.Option(help="Whose names the platform bears: Tessera's, or the device's own."),
@@ -95,7 +106,7 @@ def run_command(
     options = run.Options(command)
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
-    options.identity = identity.value
+    options.weight, options.identity = str(weight), identity.value
     if fraction and memory:
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
@@ -175,6 +186,31 @@ def top(
 
 
 @app.command()
+def advise(
+    leases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LEASE]...",
+            help="All with one GPU when left out.",
+            autocompletion=_complete_lease,
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", "-s", min=0.1, max=3600, help="How long to measure.")
+    ] = 5.0,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Predict what running leases would lose and gain if they shared one GPU.
+
+    DUTY is the part of the time in which the device computes for a lease, SLOWDOWN the time that it
+    would need more. A job that waits for its input or its host has a small duty, and shares well.
+    """
+    from tessera.cli import advise as advice
+
+    advice.show_advice(leases or [], seconds, output_format)
+
+
+@app.command()
 def policy(
     gpu: Annotated[
         str | None,
@@ -236,6 +272,35 @@ def stop(
     if bool(leases) == everything:
         raise UsageError("Name the leases to stop, or use --all.", "`tessera ps` lists them.")
     commands.stop_leases(leases or [], grace, output_format)
+
+
+@app.command()
+def suspend(
+    lease: LeaseArgument,
+    to: Annotated[Keep, typer.Option("--to", help="Where its state is kept.")] = Keep.MEMORY,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether it can be done, and what it takes.")
+    ] = False,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Free the GPUs of a lease; its program waits until it is resumed."""
+    if check:
+        commands.check_suspend(lease, output_format)
+    else:
+        commands.suspend_lease(lease, to, output_format)
+
+
+@app.command()
+def resume(
+    lease: LeaseArgument,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option("--gpu", help="Where to; once for each GPU of the lease. See `tessera gpus`."),
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Put a suspended lease back on its GPUs, or on others of this host."""
+    commands.resume_lease(lease, gpu or [], output_format)
 
 
 @app.command()

@@ -46,6 +46,8 @@ _VALUES = {
     "--name": "name",
     "-t": "transport",
     "--transport": "transport",
+    "-w": "weight",
+    "--weight": "weight",
     "--identity": "identity",
 }
 
@@ -60,6 +62,7 @@ class Options:
         self.gpus = "1"
         self.name: str | None = None
         self.transport = "shm"
+        self.weight = "100"
         self.identity = "tessera"
 
 
@@ -87,14 +90,17 @@ def parse(arguments: list[str]) -> Options | None:
     options.command = arguments[position:]
     well_formed = (
         options.command
-        and options.gpus.isascii()
-        and options.gpus.isdecimal()
-        and int(options.gpus[:9]) > 0
+        and _is_count(options.gpus)
+        and _is_count(options.weight)
         and options.transport in TRANSPORTS
         and options.identity in IDENTITIES
         and not (options.fraction and options.memory)
     )
     return options if well_formed else None
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0
 
 
 def main(options: Options) -> int:
@@ -141,6 +147,7 @@ def _lease(options: Options) -> dict[str, object]:
         "fraction": options.fraction,
         "memory": options.memory,
         "transport": options.transport,
+        "weight": int(options.weight),
         "identity": options.identity,
         "holder_pid": os.getpid(),
         "command": options.command,

@@ -18,6 +18,7 @@ from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseState
 from tessera.model.policy import GpuPolicy
 from tessera.model.stats import Counters, DeviceUse, LeaseStats
+from tessera.model.suspension import SuspendNeeds
 from tessera.model.units import format_bytes, format_count, format_duration, format_part
 
 _STATE_STYLES = {
@@ -99,6 +100,17 @@ def _gpu_names(lease: Lease) -> str:
 def _state(lease: Lease) -> Text:
     style = "yellow" if lease.conditions else _STATE_STYLES.get(lease.state, "yellow")
     return Text(lease.state.value, style=style)
+
+
+def suspend_needs(needs: SuspendNeeds) -> Table:
+    rows = [
+        ("state to keep", format_bytes(needs.state)),
+        ("room on disk", format_bytes(needs.disk)),
+        ("room in memory", format_bytes(needs.memory)),
+        ("freed on GPUs", format_bytes(needs.device)),
+        ("objects", str(needs.objects)),
+    ]
+    return plain_table(("SUSPEND", "NOW"), rows, right=("NOW",))
 
 
 def leases(found: Sequence[Lease]) -> Table:
@@ -222,6 +234,8 @@ def _device_lines(device: DeviceUse) -> list[str]:
         f" here, {format_part(device.share)} of what all leases used"
     )
     got = f"{format_count(device.grants)} grants, {format_count(device.commands)} commands"
+    if device.overruns:
+        got += f", {format_count(device.overruns)} overruns"
     if device.wait_p50_us is None or device.wait_p99_us is None:
         return [used, f"{got}, no waits"]
     p50, p99 = (

@@ -113,8 +113,10 @@ def _draw_shares(
             )
         if len(tracks) <= 8:
             # Beside the title: within the axes it would hide what it names.
-            above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
-            axes.legend(fontsize=8, ncols=8, frameon=False, **above)
+            corner = (1.0, 1.0)
+            axes.legend(
+                loc="lower right", bbox_to_anchor=corner, fontsize=8, ncols=8, frameon=False
+            )
     axes.set_ylim(0, 105)
     axes.set_ylabel("% of the device time")
     axes.set_title("Share of the device time", loc="left")

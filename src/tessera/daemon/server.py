@@ -81,6 +81,7 @@ def _serve(settings: Settings, group: int | None, ready_fd: int | None) -> None:
         settings.reserve,
         native_environment,
         settings.policy,
+        state_folder=Path(paths.state_folder()),
     )
     listener = _listen(settings.socket, group)
     config = uvicorn.Config(

@@ -78,6 +78,7 @@ def _arguments(
 ) -> list[str]:
     arguments = [str(native.find(native.GATEKEEPER)), "--lease", lease_id]
     arguments += ["--listen", str(workspace.socket), "--quota", str(workspace.quota)]
+    arguments += ["--control", str(workspace.control)]
     arguments += ["--weight", str(weight)]
     for share in shares:
         arguments += ["--gpu", str(share)]

@@ -20,7 +20,7 @@ from tessera.model.lease import Lease, Transport
 from tessera.model.stats import Counters, DeviceUse, GpuStats, LeaseStats, SessionStats
 
 MAGIC = int.from_bytes(b"TSRQUOTA", "little")
-VERSION = 1
+VERSION = 2
 MAX_GPUS = 8
 MAX_SESSIONS = 256
 
@@ -86,8 +86,9 @@ class QuotaPage(Structure):
         ("live_sessions", c_uint32),
         ("session_capacity", c_uint32),
         ("sessions_total", c_uint64),
+        ("resizes", c_uint64),
         ("gpus", GpuQuota * MAX_GPUS),
-        ("_before_mutex", c_ubyte * 32),
+        ("_before_mutex", c_ubyte * 24),
         ("mutex", c_ubyte * 40),
         ("_after_mutex", c_ubyte * 24),
         ("slots", SessionSlot * MAX_SESSIONS),
@@ -99,6 +100,7 @@ class QuotaPage(Structure):
     live_sessions: int
     session_capacity: int
     sessions_total: int
+    resizes: int
     gpus: Array[GpuQuota]
     slots: Array[SessionSlot]
 

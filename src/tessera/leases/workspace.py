@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of a lease: leases/<id>/{gpu.sock,quota,token,gatekeeper.log,vendors/tessera.icd}.
+"""The folder of a lease: leases/<id>/{gpu.sock,control.sock,quota,token,gatekeeper.log,vendors/...}.
 
 The folders can be entered by anybody who gets as far as the runtime folder, and the secrets inside are
 private files. A workload of another user than the daemon's reaches its endpoint through an access list
@@ -29,6 +29,7 @@ class Workspace:
     def __init__(self, runtime_folder: Path, lease_id: str) -> None:
         self.folder = runtime_folder / "leases" / lease_id
         self.socket = self.folder / "gpu.sock"
+        self.control = self.folder / "control.sock"
         self.quota = self.folder / "quota"
         self.token = self.folder / "token"
         self.log = self.folder / "gatekeeper.log"
@@ -39,9 +40,9 @@ class Workspace:
 
         Raises RuntimeFolderUnusable, DiskFull or NativeProgramMissing.
         """
-        if len(os.fsencode(self.socket)) > paths.MAX_SOCKET_PATH:
+        if len(os.fsencode(self.control)) > paths.MAX_SOCKET_PATH:
             raise RuntimeFolderUnusable(
-                f"{self.socket} is too long for a socket ({paths.MAX_SOCKET_PATH} bytes at most).",
+                f"{self.control} is too long for a socket ({paths.MAX_SOCKET_PATH} bytes at most).",
                 "Set TESSERA_RUNTIME_DIR to a shorter path.",
             )
         library = native.find(native.CLIENT_LIBRARY)

@@ -4,6 +4,8 @@
     pending --> active --> suspending --> suspended --> resuming --> active
        |          |            |              |            |
        +----------+------------+--------------+------------+--> released | failed
+    suspending --> active       where it could not be suspended
+    resuming --> suspended      where it could not be resumed
     failed --> released
 
 `released` is final. A failed lease holds no GPU memory any more, but stays listed with its reason until
@@ -18,15 +20,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tessera.model.errors import InvalidName, InvalidRequest, InvalidTransition, UsageError
-from tessera.model.units import parse_fraction, parse_memory
+from tessera.model.size import Sized
 
 MAX_GPUS = 8  # kMaxGpus of native/lease/quota.h
-MAX_MEMORY = (1 << 63) - 1
 MAX_WEIGHT = 10_000  # kMaxWeight of native/arbiter/board.h
 DEFAULT_WEIGHT = 100
+MAX_PRIORITY = 1000
+MAX_WAIT = 366 * 86400.0  # seconds
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -46,9 +57,9 @@ ENDS = frozenset({LeaseState.RELEASED, LeaseState.FAILED})
 TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
     LeaseState.PENDING: frozenset({LeaseState.ACTIVE}) | ENDS,
     LeaseState.ACTIVE: frozenset({LeaseState.SUSPENDING}) | ENDS,
-    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED}) | ENDS,
+    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED, LeaseState.ACTIVE}) | ENDS,
     LeaseState.SUSPENDED: frozenset({LeaseState.RESUMING}) | ENDS,
-    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE}) | ENDS,
+    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE, LeaseState.SUSPENDED}) | ENDS,
     LeaseState.FAILED: frozenset({LeaseState.RELEASED}),
     LeaseState.RELEASED: frozenset(),
 }
@@ -104,23 +115,41 @@ class ProcessId(BaseModel):
     boot: str
 
 
-class LeaseRequest(BaseModel):
-    """The body of POST /v1/leases. Neither fraction nor memory: the whole GPU."""
+class Placement(StrEnum):
+    """Which of the GPUs that have room: `pack` fills one before the next, `spread` takes the emptiest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    PACK = "pack"
+    SPREAD = "spread"
+
+
+class LeaseRequest(Sized):
+    """The body of POST /v1/leases. Neither fraction nor memory: the whole GPU."""
 
     name: str | None = None
     gpus: int = Field(default=1, ge=1, le=MAX_GPUS)
-    fraction: str | None = Field(default=None, max_length=32, examples=["1/4"])
-    memory: int | None = Field(
-        default=None, ge=1, le=MAX_MEMORY, description="bytes per GPU, or text such as 512MiB"
-    )
+    placement: Placement | None = Field(default=None, description="none: as the host is set")
     transport: Transport = Transport.SHM
     identity: Identity = Field(
         default=Identity.TESSERA, description="whose names the lease's platform bears"
     )
     weight: int = Field(
         default=DEFAULT_WEIGHT, ge=1, le=MAX_WEIGHT, description="for the policy `weighted`"
+    )
+    wait_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=MAX_WAIT,
+        allow_inf_nan=False,
+        description="how long to wait for room; 0: not at all",
+    )
+    priority: int = Field(
+        default=0,
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description="among those who wait, higher ones come first",
+    )
+    waiting_since: AwareDatetime | None = Field(
+        default=None, description="when a daemon that was restarted was asked the same"
     )
     holder_pid: int | None = Field(default=None, ge=1, le=(1 << 22))
     command: tuple[str, ...] = Field(default=(), max_length=4096)
@@ -130,27 +159,6 @@ class LeaseRequest(BaseModel):
     def _checked_name(cls, value: str | None) -> str | None:
         return None if value is None else check_name(value)
 
-    @field_validator("fraction")
-    @classmethod
-    def _checked_fraction(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_fraction(value)
-        return value
-
-    @field_validator("memory", mode="before")
-    @classmethod
-    def _memory_as_text(cls, value: object) -> object:
-        return parse_memory(value) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _one_size(self) -> LeaseRequest:
-        if self.fraction is not None and self.memory is not None:
-            raise UsageError(
-                "A lease is sized by a fraction or by memory, not by both.",
-                "Leave out --fraction or --memory.",
-            )
-        return self
-
     @classmethod
     def checked(cls, fields: Mapping[str, object]) -> LeaseRequest:
         """A request from its fields. Raises UsageError (and its kinds) instead of pydantic's error."""
@@ -158,6 +166,34 @@ class LeaseRequest(BaseModel):
             return cls.model_validate(fields)
         except ValidationError as error:
             raise invalid_request(error.errors()[0]) from error
+
+
+class LeaseChange(Sized):
+    """The body of PATCH /v1/leases/{key}: what is given changes, the rest stays.
+
+    A size is that of each GPU of the lease.
+    """
+
+    weight: int | None = Field(default=None, ge=1, le=MAX_WEIGHT)
+
+    @model_validator(mode="after")
+    def _something(self) -> LeaseChange:
+        if self.fraction is None and self.memory is None and self.weight is None:
+            raise UsageError(
+                "Nothing was said that could change.", "Give --memory, --fraction or --weight."
+            )
+        return self
+
+
+class Waiting(BaseModel):
+    """The place of a request in the queue: it is to get `wants` when those ahead of it have theirs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    position: int
+    of: int
+    wants: str
+    since: datetime
 
 
 class Condition(BaseModel):
@@ -182,6 +218,7 @@ class Lease(BaseModel):
     identity: Identity = Identity.TESSERA
     gpus: tuple[GpuShare, ...]
     weight: int = DEFAULT_WEIGHT
+    priority: int = 0
     endpoint: str | None = None
     environment: dict[str, str] = Field(
         default_factory=dict, description="variables to set in the workload"
@@ -195,6 +232,9 @@ class Lease(BaseModel):
     owner_uid: int
     reason: str | None = Field(default=None, description="why the lease failed or ended early")
     conditions: tuple[Condition, ...] = Field(default=(), description="of this moment; not stored")
+    waiting: Waiting | None = Field(
+        default=None, description="of a pending lease that has no GPU yet; not stored"
+    )
     created_at: datetime
     updated_at: datetime
 

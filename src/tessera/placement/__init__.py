@@ -1,6 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which GPUs a slice goes to: pure functions of what is asked and what is free."""
+"""Which GPUs a slice goes to, and when: pure functions of what is asked, what runs and what is free."""
 
-from tessera.placement.memory import Capacity, Demand, place
+from tessera.placement.admission import Grant, Request, Running, admit, in_order, occupied, rooms
+from tessera.placement.choice import place
+from tessera.placement.demand import Capacity, Demand
 
-__all__ = ["Capacity", "Demand", "place"]
+__all__ = [
+    "Capacity",
+    "Demand",
+    "Grant",
+    "Request",
+    "Running",
+    "admit",
+    "in_order",
+    "occupied",
+    "place",
+    "rooms",
+]

@@ -139,14 +139,14 @@ def fairness_report() -> Report:
     """Two tenants under `equal` that are 1 % off, waits below their bound, and one missed target."""
     sizes = [(100, "1/4"), (200, "3/4")]
     shares = tuple(
-        share_run(policy, 2.0, 10**9, sizes, device_ns, [500.0, 500.0])
+        share_run(policy, 2.0, 10**9, sizes, device_ns, [500.0, 500.0], 0.01)
         for policy, device_ns in (
             (PolicyKind.EQUAL, (490_000_000, 510_000_000)),
             (PolicyKind.FIXED, (400_000_000, 600_000_000)),
             (PolicyKind.BEST_EFFORT, (900_000_000, 100_000_000)),
         )
     )
-    waits = (wait_run(PolicyKind.EQUAL, 2.0, 3, [1e6, 2e6, 9e6], 400_000),)
+    waits = (wait_run(PolicyKind.EQUAL, 2.0, 3, [1e6, 2e6, 9e6], 400_000, 0.01),)
     idles = tuple(
         IdleRun(
             policy=policy,
@@ -155,6 +155,7 @@ def fairness_report() -> Report:
             while_paused=(kept, 0.0),
             while_working=(0.48, 0.48),
             kept=kept / 0.96,
+            foreign=0.02,
         )
         for policy, kept in ((PolicyKind.EQUAL, 0.95), (PolicyKind.FIXED, 0.49))
     )
@@ -166,6 +167,7 @@ def fairness_report() -> Report:
             alone=(3000.0, 3000.0),
             together=(2970.0, 2940.0),
             ratio=0.985,
+            foreign=(0.01, 0.03),
         ),
     )
     return Report(
@@ -201,7 +203,11 @@ def quarters_report() -> Report:
     )
     runs = tuple(
         duty_run(
-            policy, 2.0, duty, 31e6, [Round(stream_slice(alone), [stream_slice(together)] * 4)] * 3
+            policy,
+            2.0,
+            duty,
+            31e6,
+            [Round(stream_slice(alone), [stream_slice(together)] * 4, 0.01)] * 3,
         )
         for policy, duty, alone, together in points
     )

@@ -14,7 +14,7 @@ from tessera.bench import crew as crew_module
 from tessera.bench.control import Control, Reading, parse_policies, reading_of
 from tessera.bench.crew import Crew, Tenancy
 from tessera.bench.errors import SideFailed
-from tessera.model.errors import InvalidPolicy
+from tessera.model.errors import DaemonUnreachable, InvalidPolicy
 from tessera.model.lease import GpuShare, Lease, LeaseState, Transport
 from tessera.model.policy import PolicyKind
 from tessera.model.stats import Counters, DeviceUse, GpuStats, LeaseStats
@@ -118,8 +118,8 @@ def test_what_was_used_is_the_difference_of_two_readings() -> None:
 
 
 def test_without_its_daemon_an_experiment_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SideFailed, match="daemon has ended"):
-        Control({"TESSERA_RUNTIME_DIR": str(tmp_path)}).read()
+    with pytest.raises(DaemonUnreachable):
+        Control({"TESSERA_RUNTIME_DIR": str(tmp_path)})
 
 
 def test_policies_are_parsed_in_order_and_once() -> None:

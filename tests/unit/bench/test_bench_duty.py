@@ -28,7 +28,7 @@ def test_a_duty_that_the_host_part_forbids_is_not_waited_for() -> None:
 def test_slowdown_and_gain_are_medians_over_the_rounds() -> None:
     alone = stream_slice(40.0)
     rounds = [
-        Round(alone, [stream_slice(40.0 * slow) for slow in slowdowns])
+        Round(alone, [stream_slice(40.0 * slow) for slow in slowdowns], 0.0)
         for slowdowns in ((1.0, 1.1, 1.2, 1.3), (1.0, 1.1, 1.2, 1.3), (9.0, 9.0, 9.0, 9.0))
     ]
     run = duty_run(PolicyKind.EQUAL, 2.0, 0.2, 31e6, rounds)
@@ -44,7 +44,7 @@ def test_slowdown_and_gain_are_medians_over_the_rounds() -> None:
 
 
 def test_turns_of_different_lengths_are_compared_by_input() -> None:
-    rounds = [Round(stream_slice(40.0, inputs=100), [stream_slice(44.0, inputs=25)] * 2)]
+    rounds = [Round(stream_slice(40.0, inputs=100), [stream_slice(44.0, inputs=25)] * 2, 0.0)]
     assert duty_run(PolicyKind.EQUAL, 2.0, 0.2, 31e6, rounds).worst == pytest.approx(1.1)
 
 
@@ -59,7 +59,7 @@ def test_the_targets_are_for_the_promised_duties_and_policies_that_leave_nothing
 
 
 def test_the_promise_is_of_four_jobs() -> None:
-    rounds = [Round(stream_slice(40.0), [stream_slice(40.0)] * 2)]
+    rounds = [Round(stream_slice(40.0), [stream_slice(40.0)] * 2, 0.0)]
     assert duty_targets([duty_run(PolicyKind.EQUAL, 2.0, 0.2, 31e6, rounds)]) == ()
 
 

@@ -89,7 +89,7 @@ def test_a_rate_is_of_the_time_in_which_all_worked() -> None:
 
 def test_a_window_tells_shares_by_device_time_and_by_kernels() -> None:
     run = share_run(
-        PolicyKind.WEIGHTED, 2.0, 1000, [(100, "1/2"), (300, "1/2")], (200, 700), (30.0, 70.0)
+        PolicyKind.WEIGHTED, 2.0, 1000, [(100, "1/2"), (300, "1/2")], (200, 700), (30.0, 70.0), 0.0
     )
     first, second = run.tenants
     assert (first.due, second.due) == (0.25, 0.75)
@@ -103,15 +103,15 @@ def test_a_window_tells_shares_by_device_time_and_by_kernels() -> None:
 
 def test_where_nothing_is_due_nothing_is_judged() -> None:
     sizes = [(100, "1/2"), (100, "1/2")]
-    run = share_run(PolicyKind.BEST_EFFORT, 2.0, 1000, sizes, (900, 50), (9.0, 1.0))
+    run = share_run(PolicyKind.BEST_EFFORT, 2.0, 1000, sizes, (900, 50), (9.0, 1.0), 0.0)
     assert (run.error, run.jain, run.tenants[0].due) == (None, None, None)
     assert fairness_targets([run], [], [], []) == ()
     with pytest.raises(ValueError, match="no device time"):
-        share_run(PolicyKind.EQUAL, 2.0, 1000, sizes, (0, 0), (0.0, 0.0))
+        share_run(PolicyKind.EQUAL, 2.0, 1000, sizes, (0, 0), (0.0, 0.0), 0.0)
 
 
 def test_waits_are_in_slices_and_their_bound_has_the_longest_kernel() -> None:
-    run = wait_run(PolicyKind.EQUAL, 2.0, 3, [float(ms) * 1e6 for ms in range(101)], 1_000_000)
+    run = wait_run(PolicyKind.EQUAL, 2.0, 3, [float(ms) * 1e6 for ms in range(101)], 1_000_000, 0.0)
     assert (run.p50, run.p99, run.longest) == pytest.approx((25.0, 49.5, 50.0))
     assert run.bound == pytest.approx(6.5)
 
@@ -141,6 +141,7 @@ def test_under_fixed_the_time_of_those_that_pause_is_given_to_nobody(
         while_paused=(kept / 2, kept / 2, 0.0, 0.0),
         while_working=(0.25, 0.25, 0.25, 0.25),
         kept=kept,
+        foreign=0.0,
     )
     (target,) = fairness_targets([], [], [idle], [])
     assert target.reached is reached

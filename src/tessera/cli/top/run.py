@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -95,7 +96,10 @@ def write_picture(plan: Plan, path: Path) -> None:
         record=True, file=io.StringIO(), width=_PICTURE_WIDTH, height=lines + 7, force_terminal=True
     )
     console.print(view.screen(console, found, plan.shown(), datetime.now()))
-    console.save_svg(str(path), title="tessera top")
+    picture = console.export_svg(title="tessera top")
+    # rich would have the viewer fetch a font from another host.
+    own_fonts = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+    path.write_text(own_fonts, encoding="utf-8")
 
 
 def _looks(plan: Plan) -> Iterator[Rates]:
