@@ -40,9 +40,9 @@ void sessions_leave_nothing_behind() {
     const int count = gatekeeper.greeted(client);
     CHECK(count > 0);
     if (i == 0) first = count;
-    // A worker inherits the standard streams, its socket and the quota page, however many came
+    // A worker inherits the standard streams, its two sockets and the quota page, however many came
     // before.
-    CHECK(count == first && count == 5);
+    CHECK(count == first && count == 6);
   }
   CHECK(eventually([&] { return quota.page().live_sessions == 0; }));
   CHECK(gatekeeper.descriptors() == before);
