@@ -235,3 +235,18 @@ def test_colours_stay_with_their_leases() -> None:
     colours = [shown.colour(name) for name in ("a", "b", "a", "c")]
     assert colours[0] == colours[2]
     assert len({colours[0], colours[1], colours[3]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1536, "1.5K"),
+        (72 * 1024, "72K"),
+        (100 * MIB, "100M"),
+        (3 << 30, "3.0G"),
+    ],
+)
+def test_sizes_are_short(amount: int, text: str) -> None:
+    assert view._size(amount) == text

@@ -40,6 +40,7 @@
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
 #include "opencl/worker/gate.h"
+#include "opencl/worker/landing.h"
 #include "opencl/worker/memory_account.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/output.h"
@@ -48,6 +49,7 @@
 #include "opencl/worker/pinned_bulk.h"
 #include "opencl/worker/receiver.h"
 #include "opencl/worker/state.h"
+#include "opencl/worker/window_share.h"
 #include "transport/channel.h"
 
 namespace tessera::worker {
@@ -99,6 +101,7 @@ class Session {
   Callbacks& callbacks() { return callbacks_; }
   PendingReads& reads() { return reads_; }
   PinnedBulk& pinned() { return pinned_; }
+  WindowShare& landing_share() { return landing_share_; }
   SessionSlot& slot() { return slot_; }
   Output& output() { return output_; }
 
@@ -188,7 +191,7 @@ class Session {
     std::shared_ptr<Retained<cl_event>> event;
     std::weak_ptr<Blocked> command;  // empty when it can run
     std::uint64_t number = 0;        // in its queue
-    Bulk bulk;
+    std::unique_ptr<Landing> landing;
   };
   // A thread goes on to wait for the read with this ticket after the resume.
   void claim_read(std::uint64_t ticket) { claimed_reads_.insert(ticket); }
@@ -316,6 +319,7 @@ class Session {
   MemoryAccount memory_;
   Output output_;
   Answers answers_;
+  WindowShare landing_share_;
   PendingReads reads_;
   PinnedBulk pinned_;
   std::deque<Notifier> notifiers_;

@@ -14,13 +14,13 @@ cl_int wait_for(cl_event event) {
   return reason < CL_COMPLETE ? reason : waited;
 }
 
-Session::HeldRead as_held(Command& command, Bulk bulk) {
+Session::HeldRead as_held(Command& command, std::unique_ptr<Landing> landing) {
   return {command.shared_queue(),
           command.event_entry(),
           std::make_shared<Retained<cl_event>>(command.own_event()),
           command.blocked(),
           command.queue().enqueued,
-          std::move(bulk)};
+          std::move(landing)};
 }
 
 void answer_read(Session& session, std::uint64_t ticket, Session::HeldRead read, cl_int status) {
@@ -28,17 +28,18 @@ void answer_read(Session& session, std::uint64_t ticket, Session::HeldRead read,
   session.report_watched(*read.queue);
   const cl_int deferred = std::exchange(read.queue->deferred, CL_SUCCESS);
   const cl_int answer = status != CL_SUCCESS ? status : deferred;
-  if (answer != CL_SUCCESS) read.bulk.reset();
-  session.answers().read_done(ticket, answer, std::move(read.bulk), true);
+  session.answers().read_done(ticket, answer,
+                              answer == CL_SUCCESS ? read.landing->payload() : Bulk(), true);
   if (read.entry != nullptr && read.entry->profiling) session.watch(read.entry);
 }
 
 // Waits for the read and answers. A suspend may take it off the device; then the resume enqueues it
 // again, and the wait begins anew.
-void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
+void finish_blocking(Command& command, const ReadRequest& request,
+                     std::unique_ptr<Landing> landing) {
   Session& session = command.session();
   const std::uint64_t ticket = request.ticket;
-  Session::HeldRead read = as_held(command, std::move(bulk));
+  Session::HeldRead read = as_held(command, std::move(landing));
   command.let_go();
   for (;;) {
     const std::uint64_t before = session.epoch();
@@ -58,10 +59,10 @@ void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
   }
 }
 
-void finish_later(Command& command, const ReadRequest& request, Bulk bulk) {
+void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
   Session& session = command.session();
   PendingReads& reads = session.reads();
-  auto read = reads.add(command.own_event(), request.ticket, std::move(bulk));
+  auto read = reads.add(command.own_event(), request.ticket, std::move(landing));
   session.callbacks().when_done(command.own_event(),
                                 [&reads, read](cl_int status) { reads.finish(*read, status); });
   // Some drivers do not call back for an event that has failed already.
@@ -76,23 +77,27 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
   Session& session = command.session();
   if (request.size > kMaxBulk) throw ProtocolError("a read of more than one message can carry");
   if (request.size == 0) command.check(CL_INVALID_VALUE);
-  Bulk bulk;
-  if (command.status() == CL_SUCCESS) bulk = session.answers().channel().reserve(request.size);
+  std::unique_ptr<Landing> landing;
+  if (command.status() == CL_SUCCESS) {
+    landing = std::make_unique<Landing>(session.landing_share(), session.answers().channel(),
+                                        request.size);
+  }
   command.hold_news();
-  const cl_int status =
-      command.run([&](cl_command_queue queue, cl_uint count, const cl_event* list,
-                      cl_event* event) { return enqueue(queue, bulk.data(), count, list, event); },
-                  true);
+  const cl_int status = command.run(
+      [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
+        return enqueue(queue, landing->data(), count, list, event);
+      },
+      true);
   if (status != CL_SUCCESS) {
     // This answer tells the error; a finish need not repeat it.
     if (request.blocking) command.queue().deferred = CL_SUCCESS;
     session.answers().read_done(request.ticket, status, {}, request.blocking);
   } else if (request.blocking && session.is_claimed(request.ticket)) {
-    session.hold_read(request.ticket, as_held(command, std::move(bulk)));
+    session.hold_read(request.ticket, as_held(command, std::move(landing)));
   } else if (request.blocking && session.may_block() && !session.answers().muted()) {
-    finish_blocking(command, request, std::move(bulk));
+    finish_blocking(command, request, std::move(landing));
   } else {
-    finish_later(command, request, std::move(bulk));
+    finish_later(command, request, std::move(landing));
   }
 }
 

@@ -234,6 +234,8 @@ def _device_lines(device: DeviceUse) -> list[str]:
         f" here, {format_part(device.share)} of what all leases used"
     )
     got = f"{format_count(device.grants)} grants, {format_count(device.commands)} commands"
+    if device.overruns:
+        got += f", {format_count(device.overruns)} overruns"
     if device.wait_p50_us is None or device.wait_p99_us is None:
         return [used, f"{got}, no waits"]
     p50, p99 = (

@@ -218,11 +218,9 @@ def _short(text: str) -> str:
 
 def _size(amount: int) -> str:
     """'1.5G' for 1.50 GiB: a column has no room for more."""
-    text = format_bytes(amount)
-    number, unit = text.split()
-    if unit != "B" and len(number) == 4 and "." in number:
-        number = number[:-1]
-    return number + unit[0].replace("B", "")
+    number, unit = format_bytes(amount).split()
+    short = number if len(number) < 4 else number[:3].removesuffix(".")
+    return short + unit.removesuffix("iB").removesuffix("B")
 
 
 @cache
