@@ -309,7 +309,7 @@ def test_a_stale_socket_is_replaced(fake_host: Host) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"", "not HTTP"),
+        (b"", "ended before it answered"),
         (b"\0\xff garbage \r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\n{}", "names no version"),
         (b"HTTP/1.1 201 OK\r\ntessera-version: 0.0.1\r\n\r\n{}", "version 0.0.1"),
