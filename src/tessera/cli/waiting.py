@@ -30,21 +30,22 @@ def lease(path: str, request: dict[str, object], limit: float) -> object:
     until = time.monotonic() + limit
     progress = _Progress(path)
     again: dict[str, object] = {}
+    left = limit
     while True:
-        left = max(0.0, until - time.monotonic())
         body = {**request, **again, "wait_seconds": left}
         try:
             return wire.call(
                 path, "POST", "/v1/leases", body, left + _ANSWER_LIMIT, meanwhile=progress.tell
             )
         except DaemonStopping:
-            if left <= 0:
+            if time.monotonic() >= until:
                 raise
         except wire.NoDaemon:
             if not again:
                 raise
             _await_daemon(path)
         again = {"waiting_since": since.isoformat()}
+        left = max(0.0, until - time.monotonic())
 
 
 def _await_daemon(path: str) -> None:

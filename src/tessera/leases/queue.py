@@ -157,13 +157,13 @@ class Queue:
     def _turned_away(self, ticket: _Ticket, kind: type[NoCapacity], why: str = "") -> NoCapacity:
         """Takes the request out of the queue; what it waited for is free for those behind."""
         self._tickets.pop(ticket.request.id)
-        refused = self._refusal(ticket.request)
+        refused = self._refusal(ticket.request, waited=kind is not NoCapacity)
         self.advance()
         return kind(why + refused.message, refused.hint)
 
-    def _refusal(self, request: Request) -> NoCapacity:
+    def _refusal(self, request: Request, waited: bool = False) -> NoCapacity:
         limits = rooms(self._gpus(), self.running(), self.ahead_of(request.rank))
-        return refusal(request.demand, occupied(self._gpus(), self.running()), limits)
+        return refusal(request.demand, occupied(self._gpus(), self.running()), limits, waited)
 
     def stop(self, lease_id: str) -> None:
         """Ends the wait of a request, if it waits."""

@@ -20,6 +20,7 @@ import structlog
 from tessera.leases import control, quota
 from tessera.leases.peer import Peer
 from tessera.model.errors import (
+    BoardUnreadable,
     ControlRefused,
     LeaseNotActive,
     NoCapacity,
@@ -83,7 +84,11 @@ class Resizing:
             raise
         finally:
             self._agree(lease_id)
-        self._leases.tell_arbiters(self._active(lease_id))
+        try:
+            self._leases.tell_arbiters(self._active(lease_id))
+        except BoardUnreadable as error:
+            # Under the policy `fixed` it goes on with its old share of the time; the memory is changed.
+            _log.warning("share not on the board", lease=lease.name, error=error.message)
         _log.info("lease resized", lease=lease.name, id=lease_id, memory=_total(wanted))
 
     def _active(self, lease_id: str) -> Lease:
