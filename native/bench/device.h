@@ -22,6 +22,7 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
+  cl_device_id id() const { return device_; }
   cl_context context() const { return context_; }
   cl_command_queue queue() const { return queue_; }  // in order
   cl_command_queue unordered() const {
@@ -29,7 +30,7 @@ class Device {
   }  // ordered by events alone, where it can be
   cl_kernel empty_kernel() const { return empty_kernel_; }
   std::size_t largest_buffer() const { return largest_buffer_; }
-  std::string ready_line() const;
+  std::string ready_line() const;  // a JSON object
 
   // Runs `work`, which makes `calls` API calls, and adds what the session's counters moved by to
   // `slice`. On a device that has no counters it only runs the work.

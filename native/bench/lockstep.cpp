@@ -13,18 +13,18 @@
 namespace tessera::bench {
 namespace {
 
+void print_line(const std::string& line) {
+  std::cout << line << '\n' << std::flush;
+}
+
+}  // namespace
+
 std::optional<unsigned> number(std::string_view text) {
   unsigned value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || value == 0) return std::nullopt;
   return value;
 }
-
-void print_line(const std::string& line) {
-  std::cout << line << '\n' << std::flush;
-}
-
-}  // namespace
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";
@@ -41,12 +41,12 @@ std::string process_facts() {
          ", \"lease\": " + (lease != nullptr ? quoted(lease) : "null");
 }
 
-std::string to_json(const Slice& slice) {
+std::string to_json(const Samples& samples) {
   std::ostringstream out;
   out.precision(12);
-  out << "{\"event\": \"slice\", \"samples\": {";
+  out << '{';
   const char* separator = "";
-  for (const auto& [name, values] : slice.samples) {
+  for (const auto& [name, values] : samples) {
     out << separator << quoted(name) << ": [";
     separator = "";
     for (const double value : values) {
@@ -56,8 +56,15 @@ std::string to_json(const Slice& slice) {
     out << ']';
     separator = ", ";
   }
-  out << "}, \"counted\": {";
-  separator = "";
+  out << '}';
+  return out.str();
+}
+
+std::string to_json(const Slice& slice) {
+  std::ostringstream out;
+  out.precision(12);
+  out << "{\"event\": \"slice\", \"samples\": " << to_json(slice.samples) << ", \"counted\": {";
+  const char* separator = "";
   for (const auto& [name, counted] : slice.counted) {
     out << separator << quoted(name) << ": {\"calls\": " << counted.calls
         << ", \"messages\": " << counted.messages << ", \"round_trips\": " << counted.round_trips
@@ -68,25 +75,30 @@ std::string to_json(const Slice& slice) {
   return out.str();
 }
 
-int serve(const std::string& ready, unsigned rounds, const std::function<void(Slice&)>& round) {
+int serve_turns(const std::string& ready, const std::function<std::string(unsigned)>& turn) {
   print_line(ready);
-  const auto run = [&](unsigned count) {
-    Slice slice;
-    for (unsigned i = 0; i < count; ++i) round(slice);
-    print_line(to_json(slice));
-  };
-  for (unsigned i = 0; i < rounds; ++i) run(1);
-  if (rounds > 0) return 0;
   for (std::string line; std::getline(std::cin, line);) {
-    const auto count = line.starts_with("run ") ? number(std::string_view(line).substr(4))
-                                                : std::optional<unsigned>{};
-    if (!count) {
+    const auto amount = line.starts_with("run ") ? number(std::string_view(line).substr(4))
+                                                 : std::optional<unsigned>{};
+    if (!amount) {
       std::cerr << "not a command: " << line << " (known: run N)\n";
       return 2;
     }
-    run(*count);
+    print_line(turn(*amount));
   }
   print_line("{\"event\": \"end\"}");
+  return 0;
+}
+
+int serve(const std::string& ready, unsigned rounds, const std::function<void(Slice&)>& round) {
+  const auto turn = [&](unsigned count) {
+    Slice slice;
+    for (unsigned i = 0; i < count; ++i) round(slice);
+    return to_json(slice);
+  };
+  if (rounds == 0) return serve_turns(ready, turn);
+  print_line(ready);
+  for (unsigned i = 0; i < rounds; ++i) print_line(turn(1));
   return 0;
 }
 

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,11 +48,18 @@ inline std::uint64_t now_ns() {
 // device), as members of a JSON object.
 std::string process_facts();
 std::string quoted(std::string_view text);
+std::string to_json(const Samples& samples);
 std::string to_json(const Slice& slice);
 
-// Prints `ready`, then answers each `run N` with one slice of N rounds, until standard input ends.
-// With `rounds` > 0 nothing is read: that many slices of one round are printed. Returns the exit
-// status: 2 for a line that is no command.
+// A positive decimal number and nothing else.
+std::optional<unsigned> number(std::string_view text);
+
+// Prints `ready`, then answers each `run N` with the line that `turn(N)` returns, until standard
+// input ends. Returns the exit status: 2 for a line that is no command.
+int serve_turns(const std::string& ready, const std::function<std::string(unsigned)>& turn);
+
+// The same with a slice of N rounds as the answer. With `rounds` > 0 nothing is read: that many
+// slices of one round are printed.
 int serve(const std::string& ready, unsigned rounds, const std::function<void(Slice&)>& round);
 
 // Reads `--rounds N` or `--lockstep`; prints the usage and exits with 2 on anything else.

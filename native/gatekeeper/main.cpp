@@ -7,7 +7,7 @@
 // loads a driver, so no driver's fault can take a lease down. Forking workers from a process that
 // has a driver loaded was refused for the same reason (and most drivers do not survive a fork). One
 // thread, one poll loop: between a client's arrival and its end it only takes the daemon's
-// commands. Its descriptors are a constant few; workers are known by pid.
+// commands. Besides a constant few descriptors it has one for each worker, to ask it things.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -34,6 +34,7 @@
 #include "gatekeeper/control.h"
 #include "gatekeeper/listener.h"
 #include "gatekeeper/options.h"
+#include "gatekeeper/suspension.h"
 #include "gatekeeper/tenancy.h"
 #include "gatekeeper/workers.h"
 #include "lease/layout.h"
@@ -156,17 +157,17 @@ bool accept_all(int listener, bool over_tcp, Workers& workers) {
 }
 
 // True when the lease is to end.
-bool take_signals(int fd, Workers& workers) {
+bool take_signals(int fd, Workers& workers, Suspension& suspension) {
   signalfd_siginfo info{};
   bool end = false;
   while (::read(fd, &info, sizeof info) == sizeof info) {
     end = end || info.ssi_signo != static_cast<std::uint32_t>(SIGCHLD);
   }
-  workers.reap();
+  workers.reap([&](std::size_t slot) { suspension.worker_ended(slot); });
   return end;
 }
 
-void run(const Options& options) {
+void run(Options options) {
   ::umask(0077);
   inherit_nothing();
   const UniqueFd signals = watch_signals();
@@ -177,30 +178,42 @@ void run(const Options& options) {
     token = read_token(options.token_file);
     tcp.emplace(options.listen_tcp);
   }
-  Tenancy tenancy(options);
+  std::optional<Tenancy> tenancy(options);
   Workers workers(options, file.quota(), tenancy, std::move(token));
   {
     UnixListener local(options.listen);
-    Control control(options.control, lease_commands(file.quota()));
+    Suspension suspension(options, tenancy, workers);
+    std::vector<Command> commands = lease_commands(file.quota());
+    for (auto& each : suspension.commands()) commands.push_back(std::move(each));
+    Control control(options.control, std::move(commands));
     say_ready(options.ready_fd, tcp);
     std::vector<pollfd> entries;
     bool paused = false;
     for (;;) {
       entries.assign(
           {{signals.get(), POLLIN, 0}, {local.fd(), POLLIN, 0}, {tcp ? tcp->fd() : -1, POLLIN, 0}});
+      // Clients that come while the lease is not active wait in the backlog.
+      if (!suspension.active()) entries[1].fd = entries[2].fd = -1;
+      const std::size_t of_workers = entries.size();
+      suspension.watch(entries);
+      const std::size_t of_control = entries.size();
       control.watch(entries);
       // The signals, and those who have been let in, go on.
-      if (paused) entries[1].fd = entries[2].fd = entries[3].fd = -1;
+      if (paused) entries[1].fd = entries[2].fd = entries[of_control].fd = -1;
       const int limit = control.wait_ms(paused ? kPauseMs : -1);
       if (::poll(entries.data(), entries.size(), limit) < 0) {
         if (errno != EINTR) fail("poll");
         continue;
       }
       paused = false;
-      if (entries[0].revents != 0 && take_signals(signals.get(), workers)) break;
+      if (entries[0].revents != 0 && take_signals(signals.get(), workers, suspension)) {
+        break;
+      }
       if (entries[1].revents != 0) paused = !accept_all(local.fd(), false, workers) || paused;
       if (entries[2].revents != 0) paused = !accept_all(tcp->fd(), true, workers) || paused;
-      paused = !control.serve(std::span(entries).subspan(3)) || paused;
+      const auto all = std::span<const pollfd>(entries);
+      suspension.serve(all.subspan(of_workers, of_control - of_workers));
+      paused = !control.serve(all.subspan(of_control)) || paused;
     }
   }
   tcp.reset();

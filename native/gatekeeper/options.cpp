@@ -24,6 +24,8 @@ bool parse_number(std::string_view text, Number& value) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+}  // namespace
+
 Gpu parse_gpu(const std::string& text) {
   const std::string_view view(text);
   const std::size_t first = view.find(':');
@@ -39,6 +41,8 @@ Gpu parse_gpu(const std::string& text) {
   }
   return gpu;
 }
+
+namespace {
 
 void require(const std::string& value, const char* name) {
   if (value.empty()) throw UsageError(std::string(name) + " is missing");

@@ -38,6 +38,9 @@ struct Options {
 
 extern const char kUsage[];
 
+// P:D:BYTES, without a board. Throws UsageError.
+Gpu parse_gpu(const std::string& text);
+
 // Nothing when --print-quota-layout was asked for. Throws UsageError.
 std::optional<Options> parse_options(int argc, char** argv);
 

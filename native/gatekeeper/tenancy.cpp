@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace tessera::gatekeeper {
@@ -36,6 +37,12 @@ void Tenancy::leave() {
     if (place.tenant != kMaxTenants) place.board.unregister_tenant(place.tenant);
   }
   places_.clear();
+}
+
+std::optional<Tenancy::PlaceOn> Tenancy::place_on(std::size_t gpu) const {
+  const auto at = std::ranges::find(places_, gpu, &Place::gpu);
+  if (at == places_.end()) return std::nullopt;
+  return PlaceOn{at->board.fd(), at->tenant};
 }
 
 std::vector<std::string> Tenancy::for_worker() const {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,12 @@ class Tenancy {
   Tenancy(const Tenancy&) = delete;
   Tenancy& operator=(const Tenancy&) = delete;
 
+  struct PlaceOn {
+    int board_fd;
+    std::size_t tenant;
+  };
+  // The lease's place on the board of its GPU number `gpu`; empty where that has none.
+  std::optional<PlaceOn> place_on(std::size_t gpu) const;
   // In a forked child: the descriptors live on over exec, and these arguments name them.
   std::vector<std::string> for_worker() const;
   // A worker ended.

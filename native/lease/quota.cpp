@@ -157,6 +157,21 @@ void Quota::release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t byte
   });
 }
 
+std::array<std::uint64_t, kMaxGpus> Quota::used(std::size_t slot) {
+  const RobustLock held = lock(*page_);
+  return page_->slots[slot].used;
+}
+
+std::array<std::uint64_t, kMaxGpus> Quota::left() {
+  const RobustLock held = lock(*page_);
+  std::array<std::uint64_t, kMaxGpus> bytes{};
+  for (std::size_t i = 0; i < page_->gpu_count; ++i) {
+    const GpuQuota& gpu = page_->gpus[i];
+    bytes[i] = gpu.limit - std::min(gpu.used, gpu.limit);
+  }
+  return bytes;
+}
+
 std::optional<BelowUse> Quota::resize(std::span<const NewLimit> limits) {
   const RobustLock held = lock(*page_);
   for (const auto& [gpu, bytes] : limits) {

@@ -109,6 +109,10 @@ class Quota {
                bool count_refusal = true);
   void release(std::size_t slot, std::uint32_t gpu_mask, std::uint64_t bytes);
 
+  // Bytes by GPU: what the session has, and what the lease has left.
+  std::array<std::uint64_t, kMaxGpus> used(std::size_t slot);
+  std::array<std::uint64_t, kMaxGpus> left();
+
   // Changes limits, all of them or none: the first that is below what is used now is the answer.
   // Throws std::out_of_range for a GPU that the lease has not.
   std::optional<BelowUse> resize(std::span<const NewLimit> limits);

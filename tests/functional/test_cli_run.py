@@ -89,6 +89,17 @@ def test_the_program_is_told_whose_names_its_platform_bears(
     assert shared_fake_host.json("show", f"job-{identity}")["identity"] == identity
 
 
+@pytest.mark.parametrize(
+    ("options", "weight"), [([], 100), (["--weight", "400"], 400), (["-w", "10000"], 10_000)]
+)
+def test_a_lease_has_the_weight_that_was_asked_for(
+    shared_fake_host: Host, options: list[str], weight: int
+) -> None:
+    name = f"job-{weight}"
+    shared_fake_host.run("run", "--name", name, *options, "--", "true")
+    assert shared_fake_host.json("show", name)["weight"] == weight
+
+
 def test_the_program_holds_the_lease_itself(shared_fake_host: Host) -> None:
     with shared_fake_host.start("run", "--name", "job", "--", "sleep", "60") as program:
         eventually(lambda: bool(shared_fake_host.leases()), "the lease is there")
@@ -224,6 +235,8 @@ REFUSALS = [
     (["run", "--memory", "1", "--fraction", "1/2", "--", "true"], 2, "not by both"),
     (["run", "--transport", "pigeon", "--", "true"], 2, "pigeon"),
     (["run", "--identity", "pigeon", "--", "true"], 2, "pigeon"),
+    (["run", "--weight", "0", "--", "true"], 2, "--weight"),
+    (["run", "--weight", "10001", "--", "true"], 2, "weight"),
     (["run", "--name", "a b", "--", "true"], 2, "no name for a lease"),
     (["run", "--memory", "1TiB", "--", "true"], 4, "do not fit"),
     (["run", "--gpus", "3", "--", "true"], 4, "this host has 2"),
@@ -336,14 +349,14 @@ def test_something_else_on_the_socket(fake_host: Host, answer: bytes, said: str)
 
 def test_the_fast_path_reads_what_the_full_command_reads() -> None:
     words = ["--fraction=1/4", "-n", "x", "-t", "tcp", "-g", "2", "--identity", "device"]
-    words += ["--wait", "--priority", "-7", "--placement=spread", "--weight", "9"]
+    words += ["--wait", "--priority", "-7", "--placement=spread", "--weight", "7"]
     options = run.parse([*words, "--", "a", "-b"])
     assert options is not None
-    assert options.identity == "device"
+    assert (options.identity, options.weight) == ("device", "7")
     assert (options.fraction, options.name, options.transport) == ("1/4", "x", "tcp")
     assert (options.gpus, options.command) == ("2", ["a", "-b"])
     assert (options.wait, options.priority) == (run.FOREVER, "-7")
-    assert (options.placement, options.weight) == ("spread", "9")
+    assert (options.placement, options.weight) == ("spread", "7")
 
 
 @pytest.mark.parametrize(
@@ -370,7 +383,7 @@ def test_a_wait_may_go_without_a_time(
     [[], ["--help"], ["-f"], ["--bogus", "a"], ["--gpus", "x", "a"], ["-f=1/4", "a"], ["--"]]
     + [["-f", "1/2", "-m", "1", "a"], ["--transport", "pigeon", "a"], ["--gpus", "-1", "a"]]
     + [["--identity", "pigeon", "a"], ["--placement", "sideways", "a"], ["--wait=soon", "a"]]
-    + [["--priority", "high", "a"], ["--weight", "-1", "a"], ["--wait"]],
+    + [["--weight", "0", "a"], ["-w", "1" * 99, "a"], ["--priority", "high", "a"], ["--wait"]],
 )
 def test_the_fast_path_leaves_the_rest_to_the_full_command(arguments: list[str]) -> None:
     assert run.parse(arguments) is None

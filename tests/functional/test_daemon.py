@@ -62,6 +62,9 @@ def test_openapi_describes_every_route(fake_host: Host) -> None:
         (method, path) for path, methods in described["paths"].items() for method in methods
     } == {
         ("get", "/v1/gpus"),
+        ("get", "/v1/gpus/{gpu}/policy"),
+        ("put", "/v1/gpus/{gpu}/policy"),
+        ("get", "/v1/gpus/{gpu}/trace"),
         ("get", "/v1/leases"),
         ("post", "/v1/leases"),
         ("get", "/v1/leases/{key}"),
@@ -69,6 +72,8 @@ def test_openapi_describes_every_route(fake_host: Host) -> None:
         ("get", "/v1/leases/{key}/stats"),
         ("get", "/v1/version"),
         ("get", "/v1/health"),
+        ("get", "/v1/usage"),
+        ("get", "/metrics"),
     }
     schema = described["components"]["schemas"]["Lease"]["properties"]
     assert {"id", "name", "state", "mode", "gpus", "endpoint", "environment"} <= schema.keys()
@@ -287,6 +292,8 @@ def test_log_lines_can_be_json(fake_host: Host) -> None:
     [
         ({"TESSERA_RESERVE": "lots"}, "not a memory size"),
         ({"TESSERA_CPU_DEVICES": "maybe"}, "TESSERA_CPU_DEVICES"),
+        ({"TESSERA_POLICY": "fair"}, "best-effort, equal, fixed, weighted"),
+        ({"TESSERA_TIME_SLICE": "1h"}, "1ms to 30ms"),
         ({"TESSERA_DATABASE_URL": "nonsense"}, "TESSERA_DATABASE_URL"),
         ({"TESSERA_STATE_DIR": "/proc/nowhere"}, "/proc/nowhere"),
     ],

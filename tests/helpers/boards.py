@@ -19,14 +19,14 @@ def add_tenant(
     board: Board,
     lease_id: str,
     place: int = 0,
-    waits: Mapping[int, int] | None = None,
+    wait_counts: Mapping[int, int] | None = None,
     **fields: int,
 ) -> None:
-    """Puts a lease on the board; `waits` counts them by bucket."""
+    """Puts a lease on the board; `wait_counts` is by bucket."""
     tenant = board.tenants[place]
     tenant.present, tenant.weight, tenant.share_ppm = 1, 100, 1
     tenant.lease_id = lease_id.encode()
-    for bucket, count in (waits or {}).items():
+    for bucket, count in (wait_counts or {}).items():
         tenant.wait_counts[bucket] = count
     for name, value in fields.items():
         setattr(tenant, name, value)

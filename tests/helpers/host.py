@@ -123,7 +123,7 @@ class Host:
         eventually(lambda: not launch.is_listening(str(self.socket)), "its socket is closed")
 
     def processes(self) -> Sequence[int]:
-        """Gatekeepers of this host: the only processes that name its runtime folder."""
+        """Gatekeepers and arbiters of this host: the only processes that name its runtime folder."""
         return [pid for pid in command_lines_with(str(self.runtime)) if is_running(pid)]
 
     def lease_folders(self) -> list[str]:

@@ -34,6 +34,20 @@ def real_host() -> Iterator[Host]:
 
 
 @contextmanager
+def null_gpu_host() -> Iterator[tuple[Host, Path]]:
+    """A host whose only GPU is the null driver's: with the file that is the GPU's memory.
+
+    What a process leaves in that memory stays there (native/opencl/null/device_memory.h).
+    """
+    with real_host() as host:
+        vendors, memory = host.folder / "vendors", host.folder / "device-memory"
+        vendors.mkdir()
+        (vendors / "null.icd").write_text(native("libtessera-null.so"))
+        host.environment |= {"OCL_ICD_VENDORS": str(vendors), "GPU_NULL_MEMORY": str(memory)}
+        yield host, memory
+
+
+@contextmanager
 def lease_of(
     host: Host, fraction: str = "1/4", transport: str = "shm", memory: int | None = None
 ) -> Iterator[dict[str, Any]]:

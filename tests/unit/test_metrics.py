@@ -3,60 +3,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from prometheus_client import parser as plain
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
-from helpers.samples import a_lease
+from helpers.samples import a_device, a_lease, a_session
 from tessera import __version__
 from tessera.daemon.metrics import exposition
-from tessera.model.lease import Transport
 from tessera.model.policy import GpuPolicy, PolicyKind
-from tessera.model.stats import Counters, DeviceUse, GpuStats, LeaseStats, SessionStats
+from tessera.model.stats import Counters, GpuStats, LeaseStats
 from tessera.model.usage import GpuUsage, LeaseUsage, Usage
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-
-
-def a_device() -> DeviceUse:
-    return DeviceUse(
-        elapsed_ns=10_000_000_000,
-        device_ns=2_500_000_000,
-        duty=0.25,
-        share=0.5,
-        weight=100,
-        share_ppm=250_000,
-        commands=40,
-        grants=30,
-        overruns=2,
-        waits=6,
-        waited_ns=3_000_000,
-        wait_p50_us=1.0,
-        wait_p99_us=1024.0,
-        wait_counts={0: 3, 1: 1, 40: 1, 127: 1},
-    )
-
-
-def a_session(pid: int) -> SessionStats:
-    return SessionStats(
-        slot=pid,
-        state="live",
-        transport=Transport.SHM,
-        worker_pid=pid,
-        client_pid=1,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        memory_per_gpu=(7,),
-        messages=100 + pid,
-        round_trips=3,
-        bytes_to_worker=5,
-        bytes_to_client=6,
-        commands=7,
-        objects=8,
-        memory=7,
-    )
 
 
 def a_usage() -> Usage:

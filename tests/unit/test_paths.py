@@ -64,6 +64,7 @@ def test_native_programs_get_an_allow_list() -> None:
         "OCL_ICD_VENDORS": "/v",
         "LD_PRELOAD": "evil.so",
         "TESSERA_ENDPOINT": "shm:/x",
+        "TESSERA_IDENTITY": "device",
         "TESSERA_TOKEN": "secret",
         "AWS_SECRET": "s",
     }

@@ -66,7 +66,7 @@ def test_a_board_is_read_once_for_all_leases(tmp_path: Path) -> None:
 def test_percentiles_are_the_ends_of_buckets(tmp_path: Path) -> None:
     lease = a_lease(gpus=1)
     page = a_board()
-    add_tenant(page, lease.id, waits={0: 50, 4: 48, 40: 2})
+    add_tenant(page, lease.id, wait_counts={0: 50, 4: 48, 40: 2})
     use = device_use(lease, boards_of(tmp_path, gpu0=page), Shares())["gpu0"]
     assert use.wait_counts == {0: 50, 4: 48, 40: 2}
     assert (use.wait_p50_us, use.wait_p99_us) == (1.0, 1024.0)

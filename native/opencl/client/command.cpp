@@ -8,9 +8,13 @@
 namespace tessera::client {
 namespace {
 
-// Pieces of a blocking read that are under way at a time: enough to keep the worker's copy and this
-// one's busy together, few enough to leave the window to others.
-constexpr std::size_t kPiecesAhead = 8;
+// Pieces of a blocking read that are under way at a time: as much as the worker lets the driver
+// keep of the window, so that half of it is left to others. Fewer stay in a cache that both cores
+// share, and are faster where they do share one; where they do not, a piece that is written into
+// again before it has left the other core's cache is slower than one in no cache.
+constexpr std::size_t kPiecesAhead = 16;
+// Pieces that are asked for together, as each time may have to wake the worker.
+constexpr std::size_t kPiecesAtOnce = 4;
 // Ids that fit a message beside everything else.
 constexpr std::size_t kMaxWaitList = 4096;
 
@@ -66,12 +70,12 @@ void Command::fold_wait_list() {
   wait_list_.replace(folded_);
 }
 
-Bulk Command::payload(const WriteBox& part) {
+Bulk Command::payload(const WriteBox& part, bool past_caches) {
   if (is_whole(part)) {
     if (Bulk lent = session().lend({part.at, part.bytes()})) return lent;
   }
   Bulk bulk = session().reserve(part.bytes());
-  pack(bulk.data(), part);
+  pack(bulk.data(), part, past_caches);
   return bulk;
 }
 
@@ -123,10 +127,11 @@ void Command::Step::sent() {
   command_.folded_.clear();
 }
 
-Command::Reading::Reading(Command& command, Mem* keeps, std::size_t pieces)
+Command::Reading::Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches)
     : command_(command), state_(std::make_shared<ReadState>()), pieces_(pieces) {
   state_->queue = Ref<Queue>(command.queue_);
   if (keeps != nullptr) state_->keeps = Ref<Mem>(*keeps);
+  state_->past_caches = past_caches;
   state_->left.store(pieces, std::memory_order_relaxed);
 }
 
@@ -147,13 +152,12 @@ std::uint64_t Command::Reading::expect(const ReadBox& to, std::uint64_t number) 
 }
 
 void Command::Reading::keep_window(std::size_t sent) {
-  const auto has_room = [&] {
-    const std::size_t arrived = pieces_ - state_->left.load(std::memory_order_acquire);
-    return sent < arrived + kPiecesAhead || sent == pieces_;
+  const auto under_way = [&] {
+    return sent + state_->left.load(std::memory_order_acquire) - pieces_;
   };
-  if (has_room()) return;
+  if (sent == pieces_ || under_way() < kPiecesAhead) return;
   count_once();
-  command_.session().wait_until(has_room);
+  command_.session().wait_until([&] { return under_way() <= kPiecesAhead - kPiecesAtOnce; });
 }
 
 void Command::Reading::wait() {

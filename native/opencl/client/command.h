@@ -19,6 +19,7 @@
 #include "opencl/client/queue.h"
 #include "opencl/client/session.h"
 #include "opencl/client/transfer.h"
+#include "transport/bulk_copy.h"
 
 namespace tessera::client {
 
@@ -82,7 +83,7 @@ class Command {
   void read(const wire::Id3& region, std::size_t element_bytes, const ReadBox& to, bool blocking,
             Prepare&& prepare, Mem* keeps = nullptr) {
     const Cutting cutting(region, element_bytes);
-    Reading reading(*this, keeps, cutting.count());
+    Reading reading(*this, keeps, cutting.count(), to.bytes() >= kPastCaches);
     for (std::size_t i = 0; i < cutting.count(); ++i) {
       const Piece piece = cutting.at(i);
       Message message;
@@ -109,7 +110,7 @@ class Command {
       const WriteBox part = part_of(from, piece, element_bytes);
       Message message;
       prepare(message, piece);
-      Bulk bulk = payload(part);
+      Bulk bulk = payload(part, from.bytes() >= kPastCaches);
       Step step(*this, i, cutting.count());
       step.send(message, std::move(bulk));
     }
@@ -149,9 +150,9 @@ class Command {
   // The receiving side of read().
   class Reading {
    public:
-    Reading(Command& command, Mem* keeps, std::size_t pieces);
+    Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches);
     std::uint64_t expect(const ReadBox& to, std::uint64_t number);
-    // Waits while too many of the `sent` pieces are on their way.
+    // Waits while too many of the `sent` pieces are under way.
     void keep_window(std::size_t sent);
     void wait();
 
@@ -164,7 +165,7 @@ class Command {
     bool counted_ = false;
   };
 
-  Bulk payload(const WriteBox& part);
+  Bulk payload(const WriteBox& part, bool past_caches);
   void fold_wait_list();
   void give_event();
 

@@ -4,6 +4,7 @@
 #include "opencl/client/image.h"
 #include "opencl/client/session.h"
 #include "opencl/client/transfer.h"
+#include "transport/bulk_copy.h"
 
 namespace tessera::client {
 namespace {
@@ -60,7 +61,7 @@ void initialize(const Mem& image, const ImagePlan& plan, const void* host_ptr) {
     const Piece piece = cutting.at(i);
     const WriteBox part = part_of(whole, piece, plan.shape.pixel);
     Bulk bulk = image.session().reserve(part.bytes());
-    pack(bulk.data(), part);
+    pack(bulk.data(), part, whole.bytes() >= kPastCaches);
     wire::InitializeImage message;
     message.image = image.id();
     message.origin = piece.offset;

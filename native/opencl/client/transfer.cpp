@@ -2,7 +2,8 @@
 #include "opencl/client/transfer.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "transport/bulk_copy.h"
 
 namespace tessera::client {
 namespace {
@@ -32,15 +33,15 @@ std::uint64_t parts(std::uint64_t whole, std::uint64_t step) {
 
 }  // namespace
 
-void unpack(const ReadBox& to, const std::byte* packed) {
-  each_stretch(to, [packed](std::byte* host, std::size_t at, std::size_t size) {
-    std::memcpy(host, packed + at, size);
+void unpack(const ReadBox& to, const std::byte* packed, bool past_caches) {
+  each_stretch(to, [&](std::byte* host, std::size_t at, std::size_t size) {
+    copy_bulk(host, packed + at, size, past_caches);
   });
 }
 
-void pack(std::byte* packed, const WriteBox& from) {
-  each_stretch(from, [packed](const std::byte* host, std::size_t at, std::size_t size) {
-    std::memcpy(packed + at, host, size);
+void pack(std::byte* packed, const WriteBox& from, bool past_caches) {
+  each_stretch(from, [&](const std::byte* host, std::size_t at, std::size_t size) {
+    copy_bulk(packed + at, host, size, past_caches);
   });
 }
 
@@ -80,7 +81,7 @@ bool Transfer::arrive(cl_int status, const Bulk& bulk) {
     end(CL_OUT_OF_RESOURCES);
     return false;
   }
-  if (status >= 0 && bulk.tag() == 0) unpack(to_, bulk.data());
+  if (status >= 0 && bulk.tag() == 0) unpack(to_, bulk.data(), read_->past_caches);
   end(std::min(status, CL_SUCCESS));
   return true;
 }

@@ -38,8 +38,9 @@ bool is_whole(const HostBox<Byte>& box) {
   return rows_join && (box.slices <= 1 || box.slice_pitch == box.row_bytes * box.rows);
 }
 
-void unpack(const ReadBox& to, const std::byte* packed);
-void pack(std::byte* packed, const WriteBox& from);
+// `past_caches`: see copy_bulk().
+void unpack(const ReadBox& to, const std::byte* packed, bool past_caches);
+void pack(std::byte* packed, const WriteBox& from, bool past_caches);
 
 // One piece: x in elements, y in rows, z in slices, relative to the whole region.
 struct Piece {
@@ -78,6 +79,7 @@ struct ReadState {
   Ref<Queue> queue;
   Ref<Mem> keeps;  // whose shadow is written; may be empty
   std::uint64_t number = 0;
+  bool past_caches = false;
   std::atomic<std::size_t> left{0};
   std::atomic<cl_int> status{CL_SUCCESS};
   std::atomic<bool> finished{false};

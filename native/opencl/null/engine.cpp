@@ -9,6 +9,7 @@
 // are collected and dealt with after it is let go.
 #include "opencl/null/engine.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -39,6 +40,7 @@ struct Engine {
   std::condition_variable ended;
   std::condition_variable work_came;
   bool asynchronous = false;
+  bool late = false;
 };
 
 void device_thread(Engine& engine);
@@ -47,6 +49,7 @@ Engine& engine() {
   static Engine* const instance = [] {
     auto* const made = new Engine;
     made->asynchronous = std::getenv("TESSERA_NULL_ASYNC") != nullptr;
+    made->late = std::getenv("TESSERA_NULL_LATE") != nullptr;
     if (made->asynchronous) std::thread(device_thread, std::ref(*made)).detach();
     return made;
   }();
@@ -104,6 +107,7 @@ void run_one(Aftermath& after) {
 }
 
 void run_ready(std::unique_lock<std::mutex>& lock) {
+  if (engine().late) return;
   if (engine().asynchronous) {
     engine().work_came.notify_one();
     return;
@@ -113,6 +117,25 @@ void run_ready(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   after.happen();
   lock.lock();
+}
+
+// Sleeps until the condition holds; a late engine first runs what may run, the newest first, and no
+// more than it takes.
+template <class Condition>
+void wait_until(std::unique_lock<std::mutex>& lock, const Condition& holds) {
+  while (!holds()) {
+    auto& ready = engine().ready;
+    if (!engine().late || ready.empty()) {
+      engine().ended.wait(lock);
+      continue;
+    }
+    std::rotate(ready.begin(), ready.end() - 1, ready.end());
+    Aftermath after;
+    run_one(after);
+    lock.unlock();
+    after.happen();
+    lock.lock();
+  }
 }
 
 void device_thread(Engine& engine) {
@@ -183,7 +206,7 @@ cl_int submit(const Submission& submission, std::function<cl_int()> work) {
   if (event->waits_for == 0) engine().ready.push_back(event);
   run_ready(lock);
   if (!submission.blocking) return CL_SUCCESS;
-  engine().ended.wait(lock, [&] { return has_ended(event.get()); });
+  wait_until(lock, [&] { return has_ended(event.get()); });
   return event->status < 0 ? event->status : CL_SUCCESS;
 }
 
@@ -202,7 +225,7 @@ cl_int wait_until_ended(const std::vector<cl_event>& events) {
   std::unique_lock lock(big_lock());
   cl_int result = CL_SUCCESS;
   for (cl_event event : events) {
-    engine().ended.wait(lock, [&] { return has_ended(event); });
+    wait_until(lock, [&] { return has_ended(event); });
     if (event->status < 0) result = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
   }
   return result;
@@ -210,7 +233,7 @@ cl_int wait_until_ended(const std::vector<cl_event>& events) {
 
 void finish(cl_command_queue queue) {
   std::unique_lock lock(big_lock());
-  engine().ended.wait(lock, [&] { return queue->pending.empty(); });
+  wait_until(lock, [&] { return queue->pending.empty(); });
 }
 
 void add_callback(cl_event event, _cl_event::Callback callback) {

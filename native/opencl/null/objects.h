@@ -14,7 +14,9 @@
 // the object.
 //
 // Commands complete at once, or as soon as the user events that they wait for are set. With
-// TESSERA_NULL_ASYNC=1 a device thread runs them and calls the callbacks, as real drivers do.
+// TESSERA_NULL_ASYNC=1 a device thread runs them and calls the callbacks, as real drivers do. With
+// TESSERA_NULL_LATE=1 a command runs when somebody waits for it, and what it need not wait for runs
+// later still: whoever forgets a dependency reads what was there before.
 #pragma once
 
 #define CL_USE_DEPRECATED_OPENCL_1_0_APIS
@@ -175,7 +177,8 @@ T* grant(cl_int* errcode, std::unique_ptr<T> object) {
 }
 
 using Bytes = std::shared_ptr<std::byte[]>;
-// Zeroed memory counted against the device's; null if there is no more.
+// Memory counted against the device's, zeroed unless the device is a GPU (device_memory.h); null if
+// there is no more.
 Bytes allocate(std::size_t size);
 
 // One kernel of a program, as the text says.

@@ -2,7 +2,9 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <span>
 
+#include "opencl/null/device_memory.h"
 #include "opencl/null/objects.h"
 
 namespace tessera::null {
@@ -14,16 +16,22 @@ constexpr const char* kExtensions =
 
 struct Host {
   _cl_platform_id platform;
-  std::array<_cl_device_id, 2> devices;
+  std::array<_cl_device_id, 2> all;
+  std::span<_cl_device_id> devices;
+  cl_device_type type;
 };
 
 Host& host() {
   static Host* const instance = [] {
     auto* const made = new Host;
     register_handle(&made->platform, Kind::platform);
+    const bool gpu = has_device_memory();
+    made->type = gpu ? CL_DEVICE_TYPE_GPU : CL_DEVICE_TYPE_ACCELERATOR;
+    made->all[0].memory = gpu ? cl_ulong{kDeviceMemory} : cl_ulong{1} << 30;
+    made->all[1].memory = cl_ulong{256} << 20;
+    made->devices = std::span(made->all).first(gpu ? 1 : 2);
     for (std::size_t i = 0; i < made->devices.size(); ++i) {
       made->devices[i].index = i;
-      made->devices[i].memory = i == 0 ? cl_ulong{1} << 30 : cl_ulong{256} << 20;
       register_handle(&made->devices[i], Kind::device);
     }
     return made;
@@ -125,7 +133,7 @@ cl_int size_info(cl_device_info what, const Query& query) {
 cl_int ulong_info(cl_device_id device, cl_device_info what, const Query& query) {
   switch (what) {
     case CL_DEVICE_TYPE:
-      return query.one(cl_device_type{CL_DEVICE_TYPE_ACCELERATOR});
+      return query.one(host().type);
     case CL_DEVICE_GLOBAL_MEM_SIZE:
       return query.one(device->memory);
     case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
@@ -311,10 +319,10 @@ cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id platform, cl_device_type type, 
   if ((entries == 0 && devices != nullptr) || (devices == nullptr && count == nullptr)) {
     return CL_INVALID_VALUE;
   }
-  if ((type & (CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_DEFAULT)) == 0) {
+  if ((type & (host().type | CL_DEVICE_TYPE_DEFAULT)) == 0) {
     return CL_DEVICE_NOT_FOUND;
   }
-  auto& all = host().devices;
+  const auto all = host().devices;
   for (cl_uint i = 0; devices != nullptr && i < entries && i < all.size(); ++i)
     devices[i] = &all[i];
   if (count != nullptr) *count = static_cast<cl_uint>(all.size());

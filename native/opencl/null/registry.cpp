@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "opencl/null/device_memory.h"
 #include "opencl/null/objects.h"
 
 namespace tessera::null {
@@ -68,6 +69,7 @@ std::nullptr_t refuse(cl_int* errcode, cl_int error) {
 }
 
 Bytes allocate(std::size_t size) {
+  if (has_device_memory()) return allocate_on_device(size);
   if (allocated.fetch_add(size) + size > kMemory) {
     allocated.fetch_sub(size);
     return nullptr;

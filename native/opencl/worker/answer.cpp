@@ -23,8 +23,15 @@ void Answers::tell_limits() {
   send(message);
 }
 
+bool Answers::hold_back(cl_int status) {
+  if (!muted()) return false;
+  if (first_error_ == CL_SUCCESS) first_error_ = status;
+  return true;
+}
+
 void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values,
                     wire::Blob data, Bulk bulk) {
+  if (hold_back(status)) return;
   output_.drain();
   const QuotaPage& page = quota_.page();
   if (page.resizes.load(std::memory_order_relaxed) != told_.load(std::memory_order_relaxed)) {
@@ -42,6 +49,7 @@ void Answers::reply(std::uint64_t of, cl_int status, std::span<const std::uint64
 }
 
 void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool waited) {
+  if (hold_back(status)) return;
   if (waited) output_.drain();
   wire::ReadDone message;
   message.ticket = ticket;
@@ -53,6 +61,7 @@ void Answers::read_done(std::uint64_t ticket, cl_int status, Bulk bulk, bool wai
 }
 
 void Answers::build_done(const wire::BuildDone& message) {
+  if (hold_back(message.status)) return;
   output_.drain();
   send(message);
   channel_.flush();
@@ -60,6 +69,7 @@ void Answers::build_done(const wire::BuildDone& message) {
 }
 
 void Answers::deferred_error(std::uint64_t target, cl_int status, wire::Opcode opcode) {
+  if (hold_back(status)) return;
   wire::DeferredError message;
   message.target = target;
   message.status = status;

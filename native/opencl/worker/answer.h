@@ -8,6 +8,7 @@
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "generated/messages_context.h"
@@ -28,8 +29,34 @@ class Answers {
   Answers(Channel& channel, Quota& quota, SessionSlot& slot, Output& output)
       : channel_(channel), quota_(quota), slot_(slot), output_(output) {}
 
+  // What the calling thread answers is not sent as long as this lives: the client has had it,
+  // before a suspend.
+  class Muted {
+   public:
+    explicit Muted(Answers& answers) : answers_(answers) {
+      answers_.first_error_ = CL_SUCCESS;
+      answers_.muted_thread_.store(std::this_thread::get_id());
+    }
+    Muted(const Muted&) = delete;
+    Muted& operator=(const Muted&) = delete;
+    ~Muted() { answers_.muted_thread_.store(std::thread::id()); }
+    // The first error that would have been told.
+    cl_int status() const { return answers_.first_error_; }
+
+   private:
+    Answers& answers_;
+  };
+  bool muted() const {
+    return muted_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  }
+
   template <class Message>
   void send(const Message& message, Bulk bulk = {}) {
+    if (!muted()) push(message, std::move(bulk));
+  }
+  // News of an event, which is no answer.
+  template <class Message>
+  void push(const Message& message, Bulk bulk = {}) {
     wire::Encoder out;
     encode(out, message);
     channel_.send(static_cast<std::uint16_t>(Message::kOpcode), out.bytes(), std::move(bulk));
@@ -56,6 +83,8 @@ class Answers {
   Channel& channel() { return channel_; }
 
  private:
+  // False: the answer has to be sent.
+  bool hold_back(cl_int status);
   void count_round_trip();
   void tell_limits();
 
@@ -64,6 +93,8 @@ class Answers {
   std::atomic<std::uint64_t> told_{0};  // QuotaPage::resizes of the limits that the client knows
   SessionSlot& slot_;
   Output& output_;
+  std::atomic<std::thread::id> muted_thread_{};
+  cl_int first_error_ = CL_SUCCESS;  // of the muted thread
 };
 
 }  // namespace tessera::worker

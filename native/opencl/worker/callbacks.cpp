@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/callbacks.h"
 
+#include <algorithm>
 #include <array>
 
 namespace tessera::worker {
@@ -62,6 +63,11 @@ void Callbacks::wait_for_all() {
   none_.wait(lock, [&] { return outstanding_ == 0; });
 }
 
+bool Callbacks::wait_for_all(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  return none_.wait_for(lock, limit, [&] { return outstanding_ == 0; });
+}
+
 void Callbacks::watch(const std::shared_ptr<EventEntry>& event) {
   if (event->watched || event->handle == nullptr) return;
   event->watched = true;
@@ -118,7 +124,7 @@ void Callbacks::report(EventEntry& event, cl_int status) {
     message.times = times;
   }
   event.reported = true;
-  answers_.send(message);
+  answers_.push(message);
 }
 
 void CL_CALLBACK Callbacks::on_end(cl_event driver_event, cl_int status, void* given) {
@@ -140,11 +146,12 @@ void CL_CALLBACK Callbacks::on_state(cl_event, cl_int status, void* given) {
   try {
     const std::lock_guard lock(event.report);
     // A driver may tell the end here too; that goes by event_done.
-    if (status > CL_COMPLETE && !event.reported && !event.released) {
+    if (status > CL_COMPLETE && status < event.told_before && !event.reported && !event.released) {
+      event.told = std::min(event.told, status);
       wire::EventState message;
       message.event = event.id;
       message.status = status;
-      callbacks.answers_.send(message);
+      callbacks.answers_.push(message);
       callbacks.answers_.channel().flush();
     }
   } catch (const ChannelClosed&) {

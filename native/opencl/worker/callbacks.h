@@ -10,6 +10,7 @@
 #include <CL/cl.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -49,6 +50,8 @@ class Callbacks {
   void clear_buried();
   // Waits until every callback that was asked for has run.
   void wait_for_all();
+  // The same for at most `limit`; false: some driver has not called.
+  bool wait_for_all(std::chrono::milliseconds limit);
 
  private:
   struct Watching;

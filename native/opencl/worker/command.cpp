@@ -7,6 +7,9 @@ namespace {
 // Reported events are dropped from a queue's list when it has grown by this many.
 constexpr std::size_t kPruneAt = 1024;
 
+// What a blocked command costs besides its records.
+constexpr std::size_t kBookkeeping = 512;  // bytes
+
 void prune(std::vector<std::weak_ptr<EventEntry>>& watched) {
   std::erase_if(watched, [](const auto& weak) {
     const auto event = weak.lock();
@@ -22,6 +25,12 @@ bool uses_device(wire::Opcode opcode) {
          opcode != wire::Opcode::svm_free;
 }
 
+// A marker or a barrier without a list waits for all that its queue holds, and with one for nothing
+// else.
+bool touches_memory(wire::Opcode opcode) {
+  return opcode != wire::Opcode::enqueue_marker && opcode != wire::Opcode::enqueue_barrier;
+}
+
 }  // namespace
 
 Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<const Id> wait_list,
@@ -30,11 +39,15 @@ Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<cons
       opcode_(opcode),
       queue_(session.objects().share<QueueEntry>(queue)),
       context_(queue_->context),
-      event_id_(event) {
+      event_id_(event),
+      scrub_(touches_memory(opcode) ? context_->scrubbing.pending() : nullptr),
+      followed_(session.may_fail_later()) {
   if (event_id_ != 0) session.objects().require_new(event_id_);
   check(queue_->poison);
-  if (wait_list.size() > kInline) many_.resize(wait_list.size());
+  const std::size_t count = wait_list.size() + (scrub_.get() != nullptr ? 1 : 0);
+  if (count > kInline) many_.resize(count);
   for (const Id id : wait_list) add_wait(waits_++, id);
+  if (scrub_.get() != nullptr) wait_at(waits_++) = scrub_.get();
 }
 
 Command::~Command() {
@@ -44,14 +57,16 @@ Command::~Command() {
 
 void Command::add_wait(std::size_t index, Id id) {
   EventEntry& event = session_.objects().get<EventEntry>(id);
+  if (followed_) waited_.push_back(session_.objects().any(id));
   event.waited = true;
   if (event.poison != CL_SUCCESS) check(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
   if (event.context != context_) check(CL_INVALID_CONTEXT);
-  (many_.empty() ? few_[index] : many_[index]) = event.handle;
+  wait_at(index) = event.handle;
 }
 
 MemEntry& Command::mem(Id id) {
   MemEntry& entry = session_.objects().get<MemEntry>(id);
+  if (followed_) used_.push_back(session_.objects().any(id));
   use(entry, entry.context);
   return entry;
 }
@@ -61,6 +76,11 @@ std::vector<cl_mem> Command::mems(std::span<const Id> ids) {
   handles.reserve(ids.size());
   for (const Id id : ids) handles.push_back(mem(id).handle);
   return handles;
+}
+
+void Command::launch(const std::shared_ptr<KernelEntry>& kernel) {
+  if (followed_) kernel_ = kernel;
+  use(*kernel, kernel->context);
 }
 
 void Command::use(const Entry& entry, const std::shared_ptr<ContextEntry>& context) {
@@ -106,11 +126,59 @@ void Command::succeeded() {
   entry_ = entry;
 }
 
+void Command::foresee() {
+  const bool fence = waits_ == 0 && (opcode_ == wire::Opcode::enqueue_marker ||
+                                     opcode_ == wire::Opcode::enqueue_barrier);
+  causes_ = session_.blocked().causes(*queue_, waited_, fence);
+  if (causes_.any()) session_.blocked().prepare(*queue_);
+}
+
+void Command::remember() {
+  if (!causes_.any()) return session_.blocked().add_runnable(*queue_, event_);
+  auto command = std::make_shared<Blocked>();
+  Record message = session_.current_message();
+  std::size_t bytes = kBookkeeping + message.size();
+  if (kernel_ != nullptr) {
+    command->kernel = kernel_;
+    command->arguments = kernel_->arguments;
+    for (const auto& argument : command->arguments) {
+      bytes += argument.record.size();
+      if (auto object = argument.object.lock()) used_.push_back(std::move(object));
+    }
+  }
+  if (session_.objects().recount(0, bytes)) {
+    command->message = std::move(message);
+    command->counted = bytes;
+  }
+  command->payload = payload_;
+  command->queue = queue_;
+  command->event = entry_;
+  command->waits = std::move(waited_);
+  command->uses = std::move(used_);
+  command->handle = std::make_shared<Retained<cl_event>>(event_);
+  command->barrier = opcode_ == wire::Opcode::enqueue_barrier;
+  blocked_ = command;
+  session_.blocked().add(std::move(command), causes_);
+}
+
+void Command::let_go() {
+  if (event_ != nullptr) clReleaseEvent(std::exchange(event_, nullptr));
+  queue_.reset();
+  context_.reset();
+  entry_.reset();
+  waited_.clear();
+  used_.clear();
+  kernel_.reset();
+  payload_.reset();
+  causes_ = {};
+}
+
 void Command::announce() {
   if (entry_ != nullptr && entry_->profiling) session_.watch(entry_);
 }
 
 void Command::failed() {
+  if (causes_.any()) session_.blocked().cancel(*queue_);
   if (queue_->deferred == CL_SUCCESS) queue_->deferred = status_;
   if (event_id_ != 0) {
     const auto entry = session_.objects().add<EventEntry>(event_id_);

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
@@ -36,8 +37,10 @@ class Command {
   // The object, checked to be usable on this queue.
   MemEntry& mem(Id id);
   std::vector<cl_mem> mems(std::span<const Id> ids);
-  // Checks an object that was looked up by other means.
-  void use(const Entry& entry, const std::shared_ptr<ContextEntry>& context);
+  // Checks a kernel to be usable on this queue; the command will launch it.
+  void launch(const std::shared_ptr<KernelEntry>& kernel);
+  // The bytes of the message's bulk, which the command reads.
+  void carry(std::shared_ptr<PinnedBulk::Payload> payload) { payload_ = std::move(payload); }
   // The command fails with `status`, unless it is CL_SUCCESS or an earlier reason is known.
   void check(cl_int status) {
     if (status_ == CL_SUCCESS) status_ = status;
@@ -55,16 +58,17 @@ class Command {
   template <class F>
   cl_int run(F&& call, bool own_event = false) {
     if (status_ == CL_SUCCESS) {
-      fragile_ = session_.may_fail_later();
       Gate* const gate = gate_before();
-      const bool wants = own_event || event_id_ != 0 || fragile_ || gate != nullptr;
+      if (followed_) foresee();
+      const bool wants = own_event || event_id_ != 0 || followed_ || gate != nullptr;
       status_ = call(queue_->handle, static_cast<cl_uint>(waits_),
                      waits_ != 0 ? wait_list() : nullptr, wants ? &event_ : nullptr);
       if (gate != nullptr) tell(*gate);
     }
     if (status_ == CL_SUCCESS) {
-      if (fragile_) session_.callbacks().keep_until_done(event_);
+      if (followed_) session_.callbacks().keep_until_done(event_);
       succeeded();
+      if (followed_) remember();
       if (!news_held_) announce();
     } else {
       failed();
@@ -76,16 +80,28 @@ class Command {
   // knows of the data: the client must not hear of the command's end earlier.
   void hold_news() { news_held_ = true; }
   void announce();
+  // The event that the client has for this command; null where it has none.
+  const std::shared_ptr<EventEntry>& event_entry() const { return entry_; }
+  // Empty for a command that can run.
+  const std::weak_ptr<Blocked>& blocked() const { return blocked_; }
+  // Gives back what it holds of the driver's; nothing may be asked of it any more.
+  void let_go();
 
  private:
   static constexpr std::size_t kInline = 16;
+  cl_event& wait_at(std::size_t index) { return many_.empty() ? few_[index] : many_[index]; }
   const cl_event* wait_list() const { return many_.empty() ? few_.data() : many_.data(); }
   void add_wait(std::size_t index, Id id);
+  void use(const Entry& entry, const std::shared_ptr<ContextEntry>& context);
   // The gate of the device, when it has let the command in; null where there is none.
   Gate* gate_before();
   void tell(Gate& gate);
   void succeeded();
   void failed();
+  // Finds what the command would wait for, before it is enqueued; keeps what a blocked command
+  // needs to be enqueued again, after.
+  void foresee();
+  void remember();
 
   Session& session_;
   const wire::Opcode opcode_;
@@ -98,11 +114,19 @@ class Command {
   std::uint64_t units_ = 1;
   std::uint64_t estimate_ns_ = 0;
   bool news_held_ = false;
-  bool fragile_ = false;
   cl_int status_ = CL_SUCCESS;
+  const Retained<cl_event> scrub_;  // what fresh memory still waits for
   std::size_t waits_ = 0;
   std::array<cl_event, kInline> few_;
   std::vector<cl_event> many_;
+  // For commands that may be blocked; empty while the session has no unset user event.
+  const bool followed_;  // Session::may_fail_later
+  std::vector<std::shared_ptr<Entry>> waited_;
+  std::vector<std::shared_ptr<Entry>> used_;
+  std::shared_ptr<KernelEntry> kernel_;
+  std::shared_ptr<PinnedBulk::Payload> payload_;
+  BlockedCommands::Causes causes_;
+  std::weak_ptr<Blocked> blocked_;
 };
 
 }  // namespace tessera::worker

@@ -39,13 +39,17 @@ void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m) {
     } else {
       entry.handle = clCreateBuffer(context, flags, m.size, nullptr, &status);
     }
-    if (entry.handle != nullptr) tie_charge(entry, std::move(charge), &status);
+    if (entry.handle != nullptr) hand_over(entry, std::move(charge), &status);
   }
   if (entry.handle == nullptr) poison(entry, status, m.kOpcode);
 }
 
-void Session::tie_charge(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status) {
-  *status = memory_.attach(std::move(charge), entry.handle);
+void Session::hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status) {
+  *status = scrub(*entry.context, [&](cl_command_queue queue, cl_event* event) {
+    return entry.shape.image() ? fill_image(queue, entry.handle, entry.shape, event)
+                               : fill_buffer(queue, entry.handle, entry.shape.size, event);
+  });
+  if (*status == CL_SUCCESS) *status = memory_.attach(std::move(charge), entry.handle);
   if (*status == CL_SUCCESS) {
     entry.held = &memory_.held();
     entry.held->fetch_add(1);
@@ -88,16 +92,16 @@ void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
 
 void Session::handle(const wire::CreateSubBuffer& m, Incoming& incoming) {
   const auto entry = objects_.add<MemEntry>(m.sub_buffer, Record(incoming.opcode, incoming.fields));
-  const MemEntry& parent = objects_.get<MemEntry>(m.buffer);
+  entry->parent = objects_.share<MemEntry>(m.buffer);
+  const MemEntry& parent = *entry->parent;
   entry->context = parent.context;
-  entry->has_parent = true;
   entry->shape.size = m.size;
   entry->shape.flags = m.flags;
   cl_int status = entry->poison;
   if (status == CL_SUCCESS) status = parent.poison;
   if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
   // A sub-buffer of a sub-buffer does not exist.
-  if (status == CL_SUCCESS && (parent.shape.image() || parent.has_parent)) {
+  if (status == CL_SUCCESS && (parent.shape.image() || parent.parent != nullptr)) {
     status = CL_INVALID_MEM_OBJECT;
   }
   if (status == CL_SUCCESS && m.size == 0) status = CL_INVALID_BUFFER_SIZE;

@@ -34,6 +34,7 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
     if (std::ranges::find(entry->devices, number) != entry->devices.end()) continue;
     entry->devices.push_back(number);
     entry->gpu_mask |= 1u << number;
+    entry->scrubs = entry->scrubs || outlives_its_process(each.id);
     handles.push_back(each.id);
     if (each.platform != devices_[entry->devices.front()].platform) status = CL_INVALID_DEVICE;
   }

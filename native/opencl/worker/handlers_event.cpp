@@ -15,6 +15,11 @@ cl_int wait_for_each(const std::vector<cl_event>& handles) {
   return all;
 }
 
+// Only a message of the client can end it.
+bool may_never_end(const std::shared_ptr<EventEntry>& event) {
+  return (event->user && !event->user_done) || !event->command.expired();
+}
+
 }  // namespace
 
 void Session::handle(const wire::CreateUserEvent& m, Incoming& incoming) {
@@ -43,6 +48,7 @@ void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
     if (m.status < CL_COMPLETE) event.poison = m.status;
     status = set_user_event(event.handle, m.status);
     --open_user_events_;
+    objects_.recount(blocked_.set(event), 0);
     if (m.status < CL_COMPLETE) report_failed();
   }
   if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
@@ -76,7 +82,10 @@ void Session::report_failed() {
 void Session::handle(const wire::SubscribeEvent& m, Incoming&) {
   const auto event = objects_.share<EventEntry>(m.event);
   if (event->poison != CL_SUCCESS) return callbacks_.report(*event, event->poison);
-  if (m.every_state != 0) callbacks_.watch_states(event);
+  if (m.every_state != 0) {
+    event->every_state = true;
+    callbacks_.watch_states(event);
+  }
   watch(event);
   // Some drivers do not call back for an event that has failed already.
   callbacks_.report_if_ended(*event);
@@ -85,11 +94,17 @@ void Session::handle(const wire::SubscribeEvent& m, Incoming&) {
 
 void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
   const std::uint64_t sequence = incoming.sequence;
+  const std::vector<Id> ids(m.events.begin(), m.events.end());
+  while (!wait_for_events(sequence, ids)) wait_until_active();
+}
+
+// False: cut short by a suspend, nothing was answered.
+bool Session::wait_for_events(std::uint64_t sequence, std::span<const Id> ids) {
   std::vector<std::shared_ptr<EventEntry>> events;
   std::vector<cl_event> handles;
-  cl_int status = m.events.empty() ? CL_INVALID_VALUE : CL_SUCCESS;
+  cl_int status = ids.empty() ? CL_INVALID_VALUE : CL_SUCCESS;
   bool failed = false;
-  for (const Id id : m.events) {
+  for (const Id id : ids) {
     auto event = objects_.share<EventEntry>(id);
     event->waited = true;
     if (!events.empty() && event->context != events.front()->context) status = CL_INVALID_CONTEXT;
@@ -101,8 +116,14 @@ void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
     events.push_back(std::move(event));
   }
   if (status == CL_SUCCESS && !may_block()) status = CL_OUT_OF_RESOURCES;
-  if (status != CL_SUCCESS) return answers_.reply(sequence, status);
-  status = blocking([&] { return wait_for_each(handles); });
+  if (status != CL_SUCCESS) {
+    answers_.reply(sequence, status);
+    return true;
+  }
+  const std::uint64_t before = epoch();
+  const auto held_back = [&] { return std::ranges::any_of(events, may_never_end); };
+  status = wait_in_driver(held_back, [&] { return wait_for_each(handles); });
+  if (cut_short(before)) return false;
   settle_gates();
   reads_.send_completed();
   for (const auto& event : events) {
@@ -112,6 +133,7 @@ void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
   }
   if (failed && status == CL_SUCCESS) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
   answers_.reply(sequence, status);
+  return true;
 }
 
 }  // namespace tessera::worker

@@ -64,7 +64,7 @@ void Session::create_image(MemEntry& entry, const wire::CreateImage& m, const Me
   }
   if (entry.handle != nullptr && charge != nullptr) {
     if (charge->adjust(size_on_device(entry.handle, shape.size))) {
-      tie_charge(entry, std::move(charge), &status);
+      hand_over(entry, std::move(charge), &status);
     } else {
       clReleaseMemObject(std::exchange(entry.handle, nullptr));
       status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
@@ -79,7 +79,7 @@ void Session::handle(const wire::CreateImage& m, Incoming& incoming) {
   const auto parent = m.buffer != 0 ? objects_.share<MemEntry>(m.buffer) : nullptr;
   const auto entry = objects_.add<MemEntry>(m.image, Record(incoming.opcode, incoming.fields));
   entry->context = context;
-  entry->has_parent = parent != nullptr;
+  entry->parent = parent;
   // Of the type that it was to have, also if the creation fails.
   entry->shape.type = m.image_type != CL_MEM_OBJECT_BUFFER ? m.image_type : CL_MEM_OBJECT_IMAGE2D;
   const bool confirm = m.confirm != 0;

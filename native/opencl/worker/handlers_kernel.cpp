@@ -21,10 +21,6 @@ cl_int find_kernel(const ProgramEntry& program, const std::string& name,
   return *facts == nullptr ? CL_INVALID_KERNEL_NAME : CL_SUCCESS;
 }
 
-Record copy(const Record& record) {
-  return Record(record.opcode(), record.fields(), record.bulk());
-}
-
 std::size_t record_bytes(const KernelEntry& kernel) {
   std::size_t bytes = 0;
   for (const auto& argument : kernel.arguments) bytes += argument.record.size();
@@ -72,6 +68,7 @@ void Session::handle(const wire::CreateKernel& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
   const auto entry = objects_.add<KernelEntry>(m.kernel, Record(incoming.opcode, incoming.fields));
   entry->context = program->context;
+  entry->program = program;
   cl_int status = entry->poison;
   const std::string name(m.name);
   if (status == CL_SUCCESS) status = find_kernel(*program, name, &entry->facts);
@@ -86,6 +83,7 @@ void Session::handle(const wire::CloneKernel& m, Incoming& incoming) {
   const auto source = objects_.share<KernelEntry>(m.source);
   const auto entry = objects_.add<KernelEntry>(m.kernel, Record(incoming.opcode, incoming.fields));
   entry->context = source->context;
+  entry->program = source->program;
   cl_int status = entry->poison;
   if (status == CL_SUCCESS) status = source->poison;
   if (status == CL_SUCCESS && !objects_.recount(0, record_bytes(*source))) {
@@ -94,11 +92,8 @@ void Session::handle(const wire::CloneKernel& m, Incoming& incoming) {
   if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
   entry->program_facts = source->program_facts;
   entry->facts = source->facts;
-  for (const auto& each : source->arguments) {
-    entry->arguments.push_back({copy(each.record), each.object, each.svm, each.is_object,
-                                each.is_svm, each.set, each.local_size});
-  }
-  for (const Record& record : source->exec_info) entry->exec_info.push_back(copy(record));
+  entry->arguments = source->arguments;
+  entry->exec_info = source->exec_info;
   entry->handle = clCloneKernel(source->handle, &status);
   if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
 }

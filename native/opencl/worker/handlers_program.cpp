@@ -12,6 +12,9 @@
 namespace tessera::worker {
 namespace {
 
+// More than any program has; past it a client only fills this process's memory.
+constexpr std::size_t kMaxConstants = 65536;
+
 std::span<const std::byte> bytes_of(const Bulk& bulk) {
   return {bulk.data(), bulk.size()};
 }
@@ -178,7 +181,7 @@ std::vector<NumberedDevice> Session::numbered(std::span<const std::uint32_t> dev
 }
 
 void Session::handle(const wire::SetSpecializationConstant& m, Incoming& incoming) {
-  const ProgramEntry& program = objects_.get<ProgramEntry>(m.program);
+  ProgramEntry& program = objects_.get<ProgramEntry>(m.program);
   cl_int status = program.poison;
   // Only programs from an intermediate language have such constants, and only drivers that take one
   // have the call.
@@ -191,6 +194,9 @@ void Session::handle(const wire::SetSpecializationConstant& m, Incoming& incomin
   if (status == CL_SUCCESS) {
     status = clSetProgramSpecializationConstant(program.handle, m.spec_id, m.value.size(),
                                                 m.value.data());
+  }
+  if (status == CL_SUCCESS && program.constants.size() < kMaxConstants) {
+    program.constants.insert_or_assign(m.spec_id, Record(incoming.opcode, incoming.fields));
   }
   answers_.reply(incoming.sequence, status);
 }

@@ -69,6 +69,7 @@ void collect(cl_program program, const std::vector<NumberedDevice>& devices, Out
 }
 
 void send_log(Answers& answers, Id program, std::uint32_t device, std::string_view log) {
+  if (answers.muted()) return;
   while (!log.empty()) {
     const std::string_view piece = log.substr(0, kPiece);
     Bulk bulk = answers.channel().reserve(piece.size());
@@ -114,6 +115,16 @@ const cl_device_id* list(const std::vector<cl_device_id>& devices) {
   return devices.empty() ? nullptr : devices.data();
 }
 
+Build as_build(const Incoming& incoming,
+               std::span<const std::shared_ptr<ProgramEntry>> headers = {}) {
+  Build build;
+  build.message = Record(incoming.opcode, incoming.fields);
+  for (const auto& each : headers) {
+    build.headers.push_back({each->id, each->serial, each->record});
+  }
+  return build;
+}
+
 cl_uint count(const std::vector<cl_device_id>& devices) {
   return static_cast<cl_uint>(devices.size());
 }
@@ -122,13 +133,15 @@ cl_uint count(const std::vector<cl_device_id>& devices) {
 
 // Runs `translate`, which calls the driver, and tells the client how it ended.
 void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket,
-                    cl_int status, const std::function<cl_int()>& translate) {
+                    cl_int status, Build build, const std::function<cl_int()>& translate) {
   Outcome outcome;
   outcome.status = status;
   if (status == CL_SUCCESS && !may_block()) outcome.status = CL_OUT_OF_RESOURCES;
   if (outcome.status != CL_SUCCESS) return tell(answers_, ticket, *program, outcome);
   const std::vector<NumberedDevice> devices = numbered(program->devices);
   program->building = true;
+  build.serial = objects_.next_serial();
+  build.constants = program->constants;
   program->facts = nullptr;
   blocking([&] {
     outcome.status = translate();
@@ -136,6 +149,9 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   });
   program->building = false;
   program->facts = outcome.facts;
+  ++program->builds;
+  program->failed = {};
+  (outcome.status == CL_SUCCESS ? program->built : program->failed) = std::move(build);
   tell(answers_, ticket, *program, outcome);
 }
 
@@ -145,19 +161,19 @@ cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint
   return has_all(program, devices) ? CL_SUCCESS : CL_INVALID_DEVICE;
 }
 
-void Session::handle(const wire::BuildProgram& m, Incoming&) {
+void Session::handle(const wire::BuildProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
   const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
   const auto options = options_for_driver(m.options);
   cl_int status = may_build(*program, m.devices);
   if (status == CL_SUCCESS && !options) status = CL_INVALID_BUILD_OPTIONS;
-  build(program, m.ticket, status, [&] {
+  build(program, m.ticket, status, as_build(incoming), [&] {
     return clBuildProgram(program->handle, count(devices), list(devices),
                           with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
   });
 }
 
-void Session::handle(const wire::CompileProgram& m, Incoming&) {
+void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
   const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
   const auto options = options_for_driver(m.options);
@@ -179,7 +195,7 @@ void Session::handle(const wire::CompileProgram& m, Incoming&) {
       status = CL_INVALID_PROGRAM;
     }
   }
-  build(program, m.ticket, status, [&] {
+  build(program, m.ticket, status, as_build(incoming, held), [&] {
     return clCompileProgram(
         program->handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(),
         static_cast<cl_uint>(headers.size()), headers.empty() ? nullptr : headers.data(),
@@ -210,7 +226,8 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   if (program->poison != CL_SUCCESS) status = program->poison;
   output_.expect();
   const std::uint64_t ticket = m.ticket;
-  build(program, ticket, status, [&] {
+  for (const auto& each : held) program->link.inputs.push_back({each, each->builds});
+  build(program, ticket, status, {}, [&] {
     const auto link = [&](const std::string& words) {
       cl_int error = CL_SUCCESS;
       program->handle = clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),

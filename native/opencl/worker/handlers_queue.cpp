@@ -69,13 +69,25 @@ void Session::handle(const wire::FlushQueue& m, Incoming&) {
 }
 
 void Session::handle(const wire::FinishQueue& m, Incoming& incoming) {
-  const auto queue = objects_.share<QueueEntry>(m.queue);
   const std::uint64_t sequence = incoming.sequence;
+  const Id queue = m.queue;
+  const std::uint64_t upto = objects_.get<QueueEntry>(queue).enqueued;
+  while (!finish(sequence, queue, upto)) wait_until_active();
+}
+
+// Waits for the first `upto` commands. False: cut short by a suspend, nothing was answered.
+bool Session::finish(std::uint64_t sequence, Id id, std::uint64_t upto) {
+  const auto queue = objects_.share<QueueEntry>(id);
   cl_int status = queue->poison;
-  if (status == CL_SUCCESS && !idle(*queue)) {
-    if (!may_block()) return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
-    const std::uint64_t upto = queue->enqueued;
-    status = blocking([&] { return clFinish(queue->handle); });
+  if (status == CL_SUCCESS && queue->finished < upto) {
+    if (!may_block()) {
+      answers_.reply(sequence, CL_OUT_OF_RESOURCES);
+      return true;
+    }
+    const std::uint64_t before = epoch();
+    const auto held_back = [&] { return blocked_.count(*queue) != 0; };
+    status = wait_in_driver(held_back, [&] { return clFinish(queue->handle); });
+    if (cut_short(before)) return false;
     count_finished(*queue, upto);
     settle_gates();
   }
@@ -83,6 +95,7 @@ void Session::handle(const wire::FinishQueue& m, Incoming& incoming) {
   report_watched(*queue);
   const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
   answers_.reply(sequence, status != CL_SUCCESS ? status : deferred);
+  return true;
 }
 
 }  // namespace tessera::worker

@@ -57,6 +57,16 @@ SvmRange find_svm(const ContextEntry& context, std::uint64_t address, std::uint6
   return {static_cast<std::byte*>(at->second.pointer()) + offset, at->second.memory};
 }
 
+bool Session::scrub_svm(ContextEntry& context, std::uint64_t size,
+                        const std::shared_ptr<void>& memory) {
+  const cl_int status = scrub(context, [&](cl_command_queue queue, cl_event* event) {
+    const cl_int filled = fill_svm(queue, memory.get(), size, event);
+    if (filled == CL_SUCCESS) hold_until(callbacks_, *event, {memory});
+    return filled;
+  });
+  return status == CL_SUCCESS;
+}
+
 void Session::handle(const wire::SvmAlloc& m, Incoming& incoming) {
   const std::uint64_t sequence = incoming.sequence;
   const auto context = objects_.share<ContextEntry>(m.context);
@@ -85,6 +95,7 @@ void Session::handle(const wire::SvmAlloc& m, Incoming& incoming) {
   if (charge != nullptr) {
     made = allocate_svm(context->handle, message, std::move(charge), channel_, share);
   }
+  if (made.memory != nullptr && !scrub_svm(*context, message.size, made.memory)) made = {};
   if (made.memory == nullptr) {
     objects_.recount(counted, 0);
     return answers_.reply(sequence, CL_MEM_OBJECT_ALLOCATION_FAILURE);

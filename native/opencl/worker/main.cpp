@@ -15,6 +15,7 @@
 #include <exception>
 #include <thread>
 
+#include "opencl/worker/control.h"
 #include "opencl/worker/devices.h"
 #include "opencl/worker/options.h"
 #include "opencl/worker/process.h"
@@ -61,6 +62,7 @@ int run(const Options& options) {
   UniqueFd output = capture_standard_output();
   Session session({channel.get(), &quota, options.slot, open_devices(options.gpus),
                    open_gates(options), std::move(output), end});
+  if (options.control_fd >= 0) serve_control(UniqueFd(options.control_fd), session);
   session.serve();
   end("");
 }

@@ -38,6 +38,7 @@ const char* kind_name(Kind kind) {
 }
 
 ContextEntry::~ContextEntry() {
+  if (ended_event != nullptr) clReleaseEvent(ended_event);
   if (internal_queue != nullptr) clReleaseCommandQueue(internal_queue);
   if (handle != nullptr) clReleaseContext(handle);
 }
@@ -76,6 +77,7 @@ void ObjectTable::require_new(Id id) const {
 
 void ObjectTable::insert(const std::shared_ptr<Entry>& entry) {
   require_new(entry->id);
+  entry->serial = next_serial();
   const std::size_t bytes = entry->record.size();
   if (entries_.size() >= kMaxObjects || bytes > kMaxRecordBytes - record_bytes_) {
     if (entries_.size() >= kMaxObjects + kPoisonedMargin) {

@@ -25,6 +25,7 @@
 
 #include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
+#include "opencl/worker/scrub.h"
 #include "opencl/worker/validate.h"
 #include "wire/codec.h"
 
@@ -53,6 +54,8 @@ struct Entry {
 
   const Kind kind;
   const Id id;
+  // The place among all that was made in this session; what an object needs has a lower one.
+  std::uint64_t serial = 0;
   // CL_SUCCESS, or the error with which the posted creation failed; then `handle` is null.
   cl_int poison = CL_SUCCESS;
   Record record;
@@ -78,8 +81,12 @@ struct ContextEntry final : Entry {
   cl_context handle = nullptr;
   std::vector<std::uint32_t> devices;  // as they are numbered on the wire
   std::uint32_t gpu_mask = 0;          // the same, as bits for the quota
-  // For initial contents; made when first needed.
+  // For initial contents and for zeros; in order, made when first needed.
   cl_command_queue internal_queue = nullptr;
+  // What stands for events that had ended before a suspend; made when first needed.
+  cl_event ended_event = nullptr;
+  bool scrubs = false;  // what it allocates may hold another process's bytes
+  Scrubbing scrubbing;
   std::map<std::uint64_t, SvmBlock> svm;  // by the address that the client knows
 };
 
@@ -113,7 +120,7 @@ struct MemEntry final : Entry {
   std::shared_ptr<ContextEntry> context;
   MemShape shape;
   // Of a sub-buffer, or an image over a buffer.
-  bool has_parent = false;
+  std::shared_ptr<MemEntry> parent;
   // The allocation that a buffer with CL_MEM_USE_HOST_PTR lies over.
   std::shared_ptr<void> svm;
   // Counts the objects that the client still holds (MemoryAccount::held); null where nothing is
@@ -132,6 +139,26 @@ struct SamplerEntry final : Entry {
 
 struct ProgramFacts;  // kernel_facts.h
 struct KernelFacts;
+struct ProgramEntry;
+
+// A build, compilation or link, and what went into it: a replay makes those programs first.
+struct Build {
+  struct Header {
+    Id id;
+    std::uint64_t serial;
+    Record record;
+  };
+  struct Input {
+    std::shared_ptr<ProgramEntry> program;
+    std::uint64_t builds;  // that it had then
+  };
+  Record message;
+  std::uint64_t serial = 0;
+  std::map<std::uint32_t, Record> constants;  // ProgramEntry::constants at that time
+  // Of a compilation. Only their texts matter, and two programs may be each other's header.
+  std::vector<Header> headers;
+  std::vector<Input> inputs;  // of a link
+};
 
 struct ProgramEntry final : Entry {
   static constexpr Kind kKind = Kind::program;
@@ -144,6 +171,11 @@ struct ProgramEntry final : Entry {
   // A build runs without the session's lock: a second one, and kernels, are refused meanwhile.
   bool building = false;
   std::shared_ptr<const ProgramFacts> facts;  // null until built
+  std::uint64_t builds = 0;                   // ever ended
+  Build link;                                 // by which it came to be, if it did
+  Build built;                                // the last that succeeded
+  Build failed;                               // the last since then that did not
+  std::map<std::uint32_t, Record> constants;  // by their ids, of an intermediate language
 };
 
 struct KernelEntry final : Entry {
@@ -165,12 +197,15 @@ struct KernelEntry final : Entry {
 
   cl_kernel handle = nullptr;
   std::shared_ptr<ContextEntry> context;
+  std::shared_ptr<ProgramEntry> program;
   std::shared_ptr<const ProgramFacts> program_facts;
   const KernelFacts* facts = nullptr;  // within program_facts
   std::vector<Argument> arguments;
   std::vector<Record> exec_info;
   std::shared_ptr<Cost> cost = std::make_shared<Cost>();  // of a work-item
 };
+
+struct Blocked;  // blocked_commands.h
 
 // Also what the driver's callback holds, so everything below `report` is guarded by it: a callback
 // may run inside a driver call of a thread that holds the session's lock.
@@ -187,11 +222,18 @@ struct EventEntry final : Entry {
   bool user_done = false;  // a user event whose status was set
   bool waited = false;     // commands or threads may wait for it
   bool profiling = false;
-  bool watched = false;  // a callback for the end is set
+  bool watched = false;      // a callback for the end is set
+  bool every_state = false;  // callbacks for the states before the end were asked for
+  // Commands that wait for this user event, which is not set.
+  std::vector<std::weak_ptr<Blocked>> gates;
+  // The command of this event, as long as it cannot run.
+  std::weak_ptr<Blocked> command;
 
   std::mutex report;
-  bool reported = false;  // event_done was sent
-  bool released = false;  // the client has forgotten the id
+  cl_int told = CL_QUEUED;         // the last state that event_state told
+  cl_int told_before = CL_QUEUED;  // the same, before a suspend
+  bool reported = false;           // event_done was sent
+  bool released = false;           // the client has forgotten the id
 };
 
 class ObjectTable {
@@ -228,6 +270,7 @@ class ObjectTable {
   // replaced by `after`. False past kMaxRecordBytes; nothing is counted then.
   bool recount(std::size_t before, std::size_t after);
 
+  std::uint64_t next_serial() { return next_serial_++; }
   std::size_t size() const { return entries_.size(); }
   std::size_t record_bytes() const { return record_bytes_; }
 
@@ -236,6 +279,15 @@ class ObjectTable {
     for (const auto& [id, entry] : entries_) {
       if (entry->kind == E::kKind) visit(static_cast<E&>(*entry));
     }
+  }
+  template <class F>
+  void each_of_any_kind(F&& visit) const {
+    for (const auto& [id, entry] : entries_) visit(entry);
+  }
+  // Null where `any` would throw.
+  std::shared_ptr<Entry> find_any(Id id) const {
+    const auto at = entries_.find(id);
+    return at == entries_.end() ? nullptr : at->second;
   }
 
  private:
@@ -254,6 +306,7 @@ class ObjectTable {
 
   std::unordered_map<Id, std::shared_ptr<Entry>, Hash> entries_;
   std::size_t record_bytes_ = 0;
+  std::uint64_t next_serial_ = 1;
 };
 
 // One more reference of a driver's object for as long as a thread may wait without the session's
@@ -265,6 +318,10 @@ class Retained {
     if (handle_ != nullptr) retain(handle_);
   }
   Retained(Retained&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Retained& operator=(Retained&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
   Retained(const Retained&) = delete;
   Retained& operator=(const Retained&) = delete;
   ~Retained() {

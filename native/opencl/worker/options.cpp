@@ -13,7 +13,7 @@ namespace tessera::worker {
 
 const char kUsage[] =
     "usage: tessera-worker --fd N --slot K --quota-fd N --gpu P:D:BYTES [--gpu ...]\n"
-    "                      [--board K:FD:TENANT ...] [--token-fd N]\n"
+    "                      [--board K:FD:TENANT ...] [--control-fd N] [--token-fd N]\n"
     "       (started by tessera-gatekeeper)\n";
 
 namespace {
@@ -37,11 +37,15 @@ std::array<std::string_view, 3> triple(std::string_view text, const char* what) 
           text.substr(second + 1)};
 }
 
-GpuOption gpu(std::string_view text) {
+}  // namespace
+
+GpuOption parse_gpu(std::string_view text) {
   const auto [platform, device, bytes] = triple(text, "--gpu is PLATFORM:DEVICE:BYTES");
   number<std::uint64_t>(bytes, "--gpu");
   return {number<std::uint32_t>(platform, "--gpu"), number<std::uint32_t>(device, "--gpu")};
 }
+
+namespace {
 
 BoardOption board(std::string_view text) {
   const auto [gpu, fd, tenant] = triple(text, "--board is GPU:FD:TENANT");
@@ -62,10 +66,12 @@ Options parse_options(int argc, char** argv) {
       options.slot = number<std::size_t>(value, "--slot");
     } else if (name == "--quota-fd") {
       options.quota_fd = number<int>(value, "--quota-fd");
+    } else if (name == "--control-fd") {
+      options.control_fd = number<int>(value, "--control-fd");
     } else if (name == "--token-fd") {
       options.token_fd = number<int>(value, "--token-fd");
     } else if (name == "--gpu") {
-      options.gpus.push_back(gpu(value));
+      options.gpus.push_back(parse_gpu(value));
     } else if (name == "--board") {
       options.boards.push_back(board(value));
     } else {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string_view>
 #include <vector>
 
 namespace tessera::worker {
@@ -28,15 +29,19 @@ struct BoardOption {
 };
 
 struct Options {
-  int fd = -1;        // the accepted socket
-  int quota_fd = -1;  // the lease's page
-  int token_fd = -1;  // TCP: the secret that the client must show
+  int fd = -1;          // the accepted socket
+  int quota_fd = -1;    // the lease's page
+  int control_fd = -1;  // the gatekeeper's requests (control.h)
+  int token_fd = -1;    // TCP: the secret that the client must show
   std::size_t slot = 0;
   std::vector<GpuOption> gpus;
   std::vector<BoardOption> boards;
 };
 
 extern const char kUsage[];
+
+// P:D:BYTES. Throws UsageError.
+GpuOption parse_gpu(std::string_view text);
 
 // Throws UsageError.
 Options parse_options(int argc, char** argv);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "opencl/worker/answer.h"
+#include "opencl/worker/landing.h"
 
 namespace tessera::worker {
 
@@ -24,12 +25,14 @@ class PendingReads {
   explicit PendingReads(Answers& answers) : answers_(answers) {}
 
   struct Read;
-  // `bulk` is being filled by `event`'s command.
-  std::shared_ptr<Read> add(cl_event event, std::uint64_t ticket, Bulk bulk);
+  // `landing` is being filled by `event`'s command.
+  std::shared_ptr<Read> add(cl_event event, std::uint64_t ticket, std::unique_ptr<Landing> landing);
   // `read` has ended; sends it unless that has happened.
   void finish(Read& read, cl_int status);
   void finish_if_ended(Read& read);
   void send_completed();
+  // None of them is sent any more.
+  void forget();
 
  private:
   Answers& answers_;

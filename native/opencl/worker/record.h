@@ -11,7 +11,7 @@ namespace tessera::worker {
 
 // A private copy of the message that made an object (or set a kernel's argument): the base from
 // which a session can be replayed elsewhere. One block: the fields, then the bulk (sources,
-// binaries).
+// binaries). It never changes, so copies share it.
 class Record {
  public:
   Record() = default;
@@ -20,11 +20,10 @@ class Record {
       : opcode_(opcode),
         fields_(static_cast<std::uint32_t>(fields.size())),
         bulk_(static_cast<std::uint32_t>(bulk.size())),
-        bytes_(new std::byte[fields.size() + bulk.size()]) {
-    if (!fields.empty()) std::memcpy(bytes_.get(), fields.data(), fields.size());
-    if (!bulk.empty()) std::memcpy(bytes_.get() + fields_, bulk.data(), bulk.size());
-  }
+        bytes_(joined(fields, bulk)) {}
 
+  // False for the record that a limit of the session did not let in.
+  explicit operator bool() const { return bytes_ != nullptr; }
   std::uint16_t opcode() const { return opcode_; }
   std::span<const std::byte> fields() const { return {bytes_.get(), fields_}; }
   // Sources and binaries; already private, so it may be looked at.
@@ -32,10 +31,18 @@ class Record {
   std::size_t size() const { return std::size_t{fields_} + bulk_; }
 
  private:
+  static std::shared_ptr<const std::byte[]> joined(std::span<const std::byte> fields,
+                                                   std::span<const std::byte> bulk) {
+    std::shared_ptr<std::byte[]> bytes(new std::byte[fields.size() + bulk.size()]);
+    if (!fields.empty()) std::memcpy(bytes.get(), fields.data(), fields.size());
+    if (!bulk.empty()) std::memcpy(bytes.get() + fields.size(), bulk.data(), bulk.size());
+    return bytes;
+  }
+
   std::uint16_t opcode_ = 0;
   std::uint32_t fields_ = 0;
   std::uint32_t bulk_ = 0;
-  std::unique_ptr<std::byte[]> bytes_;
+  std::shared_ptr<const std::byte[]> bytes_;
 };
 
 }  // namespace tessera::worker

@@ -23,6 +23,7 @@ Session::Session(Setup setup)
     : channel_(*setup.channel),
       quota_(*setup.quota),
       slot_(setup.quota->page().slots[setup.slot]),
+      slot_index_(setup.slot),
       devices_(std::move(setup.devices)),
       gates_(std::move(setup.gates)),
       on_end_(std::move(setup.on_end)),
@@ -46,6 +47,7 @@ void Session::serve() {
 
 void Session::dispatch(Incoming& incoming) {
   const std::lock_guard lock(lock_);
+  pause_.wait_until_active();
   const std::uint64_t messages = slot_.messages.fetch_add(1, std::memory_order_relaxed) + 1;
   if (messages % kBytesEvery == 0) {
     const ChannelCounters counters = channel_.counters();
@@ -58,6 +60,12 @@ void Session::dispatch(Incoming& incoming) {
     throw ProtocolError(std::string(opened_ ? "a second " : "no open_session before ") +
                         wire::opcode_name(incoming.opcode));
   }
+  hand_over(incoming);
+  slot_.objects.store(objects_.size(), std::memory_order_relaxed);
+}
+
+void Session::hand_over(Incoming& incoming) {
+  current_ = &incoming;
   switch (wire::dispatch_to_worker(*this, incoming)) {
     case wire::Dispatched::handled:
       break;
@@ -66,12 +74,12 @@ void Session::dispatch(Incoming& incoming) {
     case wire::Dispatched::unknown:
       throw ProtocolError("unknown message " + std::to_string(incoming.opcode));
   }
-  slot_.objects.store(objects_.size(), std::memory_order_relaxed);
 }
 
 void Session::end(const char* reason) {
   on_end_(reason);
   const std::lock_guard lock(lock_);
+  pause_.end();
   fail_user_events();
 }
 
@@ -128,6 +136,9 @@ std::vector<Retained<cl_command_queue>> Session::retain_queues() const {
   objects_.each<QueueEntry>([&](QueueEntry& queue) {
     if (queue.handle != nullptr) queues.emplace_back(queue.handle);
   });
+  objects_.each<ContextEntry>([&](ContextEntry& context) {
+    if (context.internal_queue != nullptr) queues.emplace_back(context.internal_queue);
+  });
   return queues;
 }
 
@@ -164,6 +175,18 @@ cl_command_queue Session::internal_queue(ContextEntry& context, cl_int* status) 
   return context.internal_queue;
 }
 
+cl_event Session::ended_event(ContextEntry& context, cl_int* status) {
+  *status = CL_SUCCESS;
+  if (context.ended_event == nullptr) {
+    const cl_event event = clCreateUserEvent(context.handle, status);
+    if (event == nullptr) return nullptr;
+    context.ended_event = event;
+    *status = clSetUserEventStatus(event, CL_COMPLETE);
+  }
+  if (*status == CL_SUCCESS) *status = clRetainEvent(context.ended_event);
+  return *status == CL_SUCCESS ? context.ended_event : nullptr;
+}
+
 void Session::settle_gates() {
   for (const auto& gate : gates_) {
     if (gate != nullptr) gate->settle();
@@ -184,6 +207,29 @@ cl_int Session::metered(std::uint32_t device, const std::function<cl_int(cl_even
     clReleaseEvent(event);
   }
   return status;
+}
+
+cl_int Session::scrub(ContextEntry& context,
+                      const std::function<cl_int(cl_command_queue, cl_event*)>& fill) {
+  if (!context.scrubs) return CL_SUCCESS;
+  cl_int status = CL_SUCCESS;
+  const cl_command_queue queue = internal_queue(context, &status);
+  cl_event event = nullptr;
+  if (status == CL_SUCCESS) {
+    status = unlocked([&] {
+      return metered(context.devices.front(), [&](cl_event* seen) {
+        const cl_int filled = fill(queue, &event);
+        if (filled == CL_SUCCESS && seen != nullptr && clRetainEvent(event) == CL_SUCCESS) {
+          *seen = event;
+        }
+        return filled;
+      });
+    });
+  }
+  if (status != CL_SUCCESS) return status;
+  context.scrubbing.replace(event);
+  // Commands of other queues wait for it, and by the standard only a flush makes that end.
+  return clFlush(queue);
 }
 
 void Session::count_command(QueueEntry& queue) {

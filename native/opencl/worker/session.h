@@ -18,8 +18,10 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -35,14 +37,19 @@
 #include "generated/messages_svm.h"
 #include "lease/quota.h"
 #include "opencl/worker/answer.h"
+#include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
 #include "opencl/worker/gate.h"
+#include "opencl/worker/landing.h"
 #include "opencl/worker/memory_account.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/output.h"
+#include "opencl/worker/pause.h"
 #include "opencl/worker/pending_reads.h"
 #include "opencl/worker/pinned_bulk.h"
 #include "opencl/worker/receiver.h"
+#include "opencl/worker/state.h"
+#include "opencl/worker/window_share.h"
 #include "transport/channel.h"
 
 namespace tessera::worker {
@@ -76,6 +83,17 @@ class Session {
   // Handles messages until the client is gone.
   void serve();
 
+  // ---- for one controlling thread; the lock is not held ----
+  // What a suspend would keep. Throws StateError, named for why the session cannot be suspended.
+  StateNeeds check_suspend();
+  // Copies the session's state into `place` and gives back everything that it holds of the driver.
+  // The client waits from here on. Throws StateError; the session then goes on as it was.
+  StateNeeds suspend(const StatePlace& place);
+  // Makes the session anew, from where suspend() put it, on these devices (empty: on the ones that
+  // it had) behind these gates, and goes on. Throws StateError; the session then is suspended as
+  // before.
+  void resume(std::vector<Device> devices, std::vector<std::unique_ptr<Gate>> gates = {});
+
   // ---- for handlers; the lock is held ----
   ObjectTable& objects() { return objects_; }
   Answers& answers() { return answers_; }
@@ -83,6 +101,7 @@ class Session {
   Callbacks& callbacks() { return callbacks_; }
   PendingReads& reads() { return reads_; }
   PinnedBulk& pinned() { return pinned_; }
+  WindowShare& landing_share() { return landing_share_; }
   SessionSlot& slot() { return slot_; }
   Output& output() { return output_; }
 
@@ -104,7 +123,7 @@ class Session {
   std::vector<cl_device_id> devices_of(const ContextEntry& context,
                                        std::span<const std::uint32_t> numbers) const;
 
-  // Runs `call`, which may wait in the driver, without the lock and without the token.
+  // Runs `call`, which may take long in the driver, without the lock and without the token.
   template <class F>
   auto blocking(F&& call) {
     receiver_.give_up();
@@ -113,14 +132,24 @@ class Session {
   // Runs `call` without the lock, but no later message is handled meanwhile.
   template <class F>
   auto unlocked(F&& call) {
-    struct Relock {
-      std::mutex& lock;
-      ~Relock() { lock.lock(); }
-    };
-    lock_.unlock();
-    Relock relock{lock_};
+    const Pause::Working here(pause_);
     return call();
   }
+  // Like blocking(), for a `call` that a later message may have to end: as long as `held_back` says
+  // so, which is asked with the lock held. A suspend may end it then, and what it returned means
+  // nothing (cut_short).
+  template <class Held, class F>
+  auto wait_in_driver(const Held& held_back, F&& call) {
+    receiver_.give_up();
+    const Pause::Waiting here(pause_, held_back);
+    return call();
+  }
+  std::uint64_t epoch() const { return pause_.epoch(); }
+  // Whether the session was suspended since `epoch`, and its objects are gone: who waited for them
+  // lets go of all that it holds of the driver's, waits until the session is active, and looks them
+  // up again.
+  bool cut_short(std::uint64_t epoch) const { return pause_.epoch() != epoch; }
+  void wait_until_active() { pause_.wait_until_active(); }
   // Whether a wait would leave somebody to receive; where not, refuse with CL_OUT_OF_RESOURCES.
   bool may_block() { return receiver_.can_give_up(); }
 
@@ -131,10 +160,16 @@ class Session {
   // later messages may be handled meanwhile.
   std::unique_ptr<Charge> charge_memory(const ContextEntry& context, std::uint64_t bytes,
                                         bool answered);
-  // Ties `charge` to the object in `entry`; on an error the object is released and `handle` null.
-  void tie_charge(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // The fresh memory of the object in `entry` becomes the client's: scrubbed, and `charge` tied to
+  // it. On an error the object is released and `handle` null.
+  void hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // Has `fill` enqueue zeros where fresh memory of `context` may hold another process's bytes.
+  cl_int scrub(ContextEntry& context,
+               const std::function<cl_int(cl_command_queue, cl_event*)>& fill);
   // The queue through which `context` gets its initial contents; null on an error of the driver.
   cl_command_queue internal_queue(ContextEntry& context, cl_int* status);
+  // An event of `context` that has ended well, for one that did so before a suspend.
+  cl_event ended_event(ContextEntry& context, cl_int* status);
   // event_done will be sent when the event ends, and before a finish of its queue is answered.
   void watch(const std::shared_ptr<EventEntry>& event);
   // Sends event_done for every watched event of the queue that has ended.
@@ -143,9 +178,29 @@ class Session {
   void count_command(QueueEntry& queue);
   // Every command up to number `upto` (QueueEntry::enqueued) is complete.
   void count_finished(QueueEntry& queue, std::uint64_t upto);
-  // A command enqueued now may have to fail later, because a user event that it waits for is set to
-  // an error.
-  bool may_fail_later() const { return open_user_events_ != 0; }
+  // A command enqueued now may have to wait for a user event: then it may fail later, because the
+  // event is set to an error, and a suspend has to know about it.
+  bool may_fail_later() const { return open_user_events_ != 0 || blocked_.any(); }
+  BlockedCommands& blocked() { return blocked_; }
+  // A copy of the message that is being handled, without its bulk.
+  Record current_message() const { return Record(current_->opcode, current_->fields); }
+  // A blocking read that a suspend took off the device, and a resume has enqueued again.
+  struct HeldRead {
+    std::shared_ptr<QueueEntry> queue;
+    std::shared_ptr<EventEntry> entry;  // null where the client has no event of it
+    std::shared_ptr<Retained<cl_event>> event;
+    std::weak_ptr<Blocked> command;  // empty when it can run
+    std::uint64_t number = 0;        // in its queue
+    std::unique_ptr<Landing> landing;
+  };
+  // A thread goes on to wait for the read with this ticket after the resume.
+  void claim_read(std::uint64_t ticket) { claimed_reads_.insert(ticket); }
+  bool is_claimed(std::uint64_t ticket) const { return claimed_reads_.contains(ticket); }
+  void hold_read(std::uint64_t ticket, HeldRead read) {
+    held_reads_.insert_or_assign(ticket, std::move(read));
+  }
+  // Empty if the resume did not enqueue it.
+  HeldRead take_read(std::uint64_t ticket);
   // A command enqueued now may wait for a user event, or for one that nobody can set any more.
   bool may_wait_for_ever() const { return open_user_events_ != 0 || !abandoned_.empty(); }
   // No command of this session is known to be unfinished on `queue`.
@@ -220,8 +275,19 @@ class Session {
     static void CL_CALLBACK notify(const char* text, const void*, std::size_t, void* notifier);
   };
 
+  friend class Saver;
+  friend class Restorer;
+
   void dispatch(Incoming& incoming);
+  void hand_over(Incoming& incoming);
+  void quiesce();
+  void drain();
+  void report_ended();
+  void give_devices_back();
+  void wait_for_freed_memory();
   void end(const char* reason);
+  bool wait_for_events(std::uint64_t sequence, std::span<const Id> ids);
+  bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto);
   void fail_user_events();
   cl_int set_user_event(cl_event event, cl_int status);
   void report_failed();
@@ -229,20 +295,23 @@ class Session {
   std::vector<Retained<cl_command_queue>> retain_queues() const;
   void create_buffer(MemEntry& entry, const wire::CreateBuffer& m);
   void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent);
+  // False: the driver refuses, and the memory must not become the client's.
+  bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
   // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
   // driver, has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
-             const std::function<cl_int()>& translate);
+             Build build, const std::function<cl_int()>& translate);
   void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
                     cl_int status, wire::Opcode opcode);
 
   Channel& channel_;
   Quota& quota_;
   SessionSlot& slot_;
-  const std::vector<Device> devices_;
-  const std::vector<std::unique_ptr<Gate>> gates_;
+  const std::size_t slot_index_;
+  std::vector<Device> devices_;
+  std::vector<std::unique_ptr<Gate>> gates_;
   const std::shared_ptr<Cost> transfer_cost_ = std::make_shared<Cost>();
   const std::function<void(const char*)> on_end_;
   // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
@@ -250,12 +319,19 @@ class Session {
   MemoryAccount memory_;
   Output output_;
   Answers answers_;
+  WindowShare landing_share_;
   PendingReads reads_;
   PinnedBulk pinned_;
   std::deque<Notifier> notifiers_;
   Callbacks callbacks_;
   std::mutex lock_;
+  Pause pause_{lock_};
   ObjectTable objects_;
+  BlockedCommands blocked_;
+  const Incoming* current_ = nullptr;  // what is being handled
+  std::set<std::uint64_t> claimed_reads_;
+  std::map<std::uint64_t, HeldRead> held_reads_;
+  SavedState saved_;
   bool opened_ = false;
   std::size_t open_user_events_ = 0;
   // Released before they were set: by the standard whatever waits for them waits on, until the

@@ -6,33 +6,63 @@
 namespace tessera::worker {
 namespace {
 
-void finish_blocking(Command& command, const ReadRequest& request, Bulk bulk) {
-  Session& session = command.session();
-  const std::shared_ptr<QueueEntry> queue = command.shared_queue();
-  const std::uint64_t number = queue->enqueued;
-  cl_event event = command.own_event();
-  const cl_int status = session.blocking([&] {
-    const cl_int waited = clWaitForEvents(1, &event);
-    if (waited != CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST) return waited;
-    cl_int reason = waited;
-    clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof reason, &reason, nullptr);
-    return reason < CL_COMPLETE ? reason : waited;
-  });
-  if (!queue->out_of_order) session.count_finished(*queue, number);
-  session.settle_gates();
-  session.reads().send_completed();
-  session.report_watched(*queue);
-  const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
-  const cl_int answer = status != CL_SUCCESS ? status : deferred;
-  if (answer != CL_SUCCESS) bulk.reset();
-  session.answers().read_done(request.ticket, answer, std::move(bulk), true);
-  command.announce();
+cl_int wait_for(cl_event event) {
+  const cl_int waited = clWaitForEvents(1, &event);
+  if (waited != CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST) return waited;
+  cl_int reason = waited;
+  clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof reason, &reason, nullptr);
+  return reason < CL_COMPLETE ? reason : waited;
 }
 
-void finish_later(Command& command, const ReadRequest& request, Bulk bulk) {
+Session::HeldRead as_held(Command& command, std::unique_ptr<Landing> landing) {
+  return {command.shared_queue(),
+          command.event_entry(),
+          std::make_shared<Retained<cl_event>>(command.own_event()),
+          command.blocked(),
+          command.queue().enqueued,
+          std::move(landing)};
+}
+
+void answer_read(Session& session, std::uint64_t ticket, Session::HeldRead read, cl_int status) {
+  session.reads().send_completed();
+  session.report_watched(*read.queue);
+  const cl_int deferred = std::exchange(read.queue->deferred, CL_SUCCESS);
+  const cl_int answer = status != CL_SUCCESS ? status : deferred;
+  session.answers().read_done(ticket, answer,
+                              answer == CL_SUCCESS ? read.landing->payload() : Bulk(), true);
+  if (read.entry != nullptr && read.entry->profiling) session.watch(read.entry);
+}
+
+// Waits for the read and answers. A suspend may take it off the device; then the resume enqueues it
+// again, and the wait begins anew.
+void finish_blocking(Command& command, const ReadRequest& request,
+                     std::unique_ptr<Landing> landing) {
+  Session& session = command.session();
+  const std::uint64_t ticket = request.ticket;
+  Session::HeldRead read = as_held(command, std::move(landing));
+  command.let_go();
+  for (;;) {
+    const std::uint64_t before = session.epoch();
+    const auto held_back = [&] { return !read.command.expired(); };
+    const cl_int status =
+        session.wait_in_driver(held_back, [&] { return wait_for(read.event->get()); });
+    if (!session.cut_short(before)) {
+      if (!read.queue->out_of_order) session.count_finished(*read.queue, read.number);
+      session.settle_gates();
+      return answer_read(session, ticket, std::move(read), status);
+    }
+    read = {};
+    session.claim_read(ticket);
+    session.wait_until_active();
+    read = session.take_read(ticket);
+    if (read.queue == nullptr) return session.answers().read_done(ticket, status, {}, true);
+  }
+}
+
+void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
   Session& session = command.session();
   PendingReads& reads = session.reads();
-  auto read = reads.add(command.own_event(), request.ticket, std::move(bulk));
+  auto read = reads.add(command.own_event(), request.ticket, std::move(landing));
   session.callbacks().when_done(command.own_event(),
                                 [&reads, read](cl_int status) { reads.finish(*read, status); });
   // Some drivers do not call back for an event that has failed already.
@@ -47,21 +77,27 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
   Session& session = command.session();
   if (request.size > kMaxBulk) throw ProtocolError("a read of more than one message can carry");
   if (request.size == 0) command.check(CL_INVALID_VALUE);
-  Bulk bulk;
-  if (command.status() == CL_SUCCESS) bulk = session.answers().channel().reserve(request.size);
+  std::unique_ptr<Landing> landing;
+  if (command.status() == CL_SUCCESS) {
+    landing = std::make_unique<Landing>(session.landing_share(), session.answers().channel(),
+                                        request.size);
+  }
   command.hold_news();
-  const cl_int status =
-      command.run([&](cl_command_queue queue, cl_uint count, const cl_event* list,
-                      cl_event* event) { return enqueue(queue, bulk.data(), count, list, event); },
-                  true);
+  const cl_int status = command.run(
+      [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
+        return enqueue(queue, landing->data(), count, list, event);
+      },
+      true);
   if (status != CL_SUCCESS) {
     // This answer tells the error; a finish need not repeat it.
     if (request.blocking) command.queue().deferred = CL_SUCCESS;
     session.answers().read_done(request.ticket, status, {}, request.blocking);
-  } else if (request.blocking && session.may_block()) {
-    finish_blocking(command, request, std::move(bulk));
+  } else if (request.blocking && session.is_claimed(request.ticket)) {
+    session.hold_read(request.ticket, as_held(command, std::move(landing)));
+  } else if (request.blocking && session.may_block() && !session.answers().muted()) {
+    finish_blocking(command, request, std::move(landing));
   } else {
-    finish_later(command, request, std::move(bulk));
+    finish_later(command, request, std::move(landing));
   }
 }
 
@@ -70,6 +106,7 @@ void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size,
   if (incoming.bulk.size() != size) throw ProtocolError("a write with another size than its bulk");
   if (size == 0) command.check(CL_INVALID_VALUE);
   const auto payload = command.session().pinned().hold(std::move(incoming.bulk));
+  command.carry(payload);
   const cl_int status = command.run(
       [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
         return enqueue(queue, payload->data(), count, list, event);

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <array>
+
 #include "arbiter/board_file.h"
 #include "arbiter/watcher.h"
 
@@ -125,6 +127,26 @@ void who_used_less_goes_next() {
   gpu.want(2);
   gpu.turn(arbiter);
   CHECK(gpu.has(1));
+}
+
+void sessions_of_a_lease_share_its_time() {
+  Gpu gpu(2);
+  for (std::size_t seat = 2; seat < 40; ++seat) {
+    CHECK(gpu.page.take_seat(0) == seat);
+    gpu.page->seats[seat].wants.store(1);
+  }
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  gpu.want(1);
+  std::array<std::uint64_t, 2> used{};
+  for (int i = 0; i < 1000; ++i) {
+    gpu.turn(arbiter);
+    const std::size_t holder = gpu.has(0) ? 0 : 1;
+    CHECK(gpu.has(holder));
+    gpu.use(holder, 2 * kMs);
+    used[holder] += 2 * kMs;
+    gpu.turn(arbiter, 2 * kMs);
+  }
+  CHECK(used[0] == used[1]);
 }
 
 void a_dead_lease_loses_its_grant_at_once() {
@@ -274,6 +296,7 @@ int main() {
   a_second_lease_gets_it_when_the_first_has_nothing_under_way();
   an_idle_holder_gives_way_at_once();
   who_used_less_goes_next();
+  sessions_of_a_lease_share_its_time();
   a_dead_lease_loses_its_grant_at_once();
   a_dead_worker_is_not_waited_for();
   an_endless_command_keeps_nobody_waiting_for_ever();

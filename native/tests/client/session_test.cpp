@@ -177,6 +177,71 @@ void a_wait_list_longer_than_a_message() {
   CHECK(api::clReleaseContext(context) == CL_SUCCESS);
 }
 
+constexpr std::size_t kLarge = (40 << 20) + 12;  // bytes, more than a window holds
+
+std::vector<cl_uint> write_pattern(cl_command_queue queue, cl_mem buffer) {
+  std::vector<cl_uint> words(kLarge / 4);
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<cl_uint>(i * 2654435761u);
+  CHECK(api::clEnqueueWriteBuffer(queue, buffer, CL_TRUE, 0, kLarge, words.data(), 0, nullptr,
+                                  nullptr) == CL_SUCCESS);
+  return words;
+}
+
+// The thread that sets the event has itself enqueued what no window holds.
+void a_large_read_waits_for_an_event(TransportKind kind) {
+  ClientPair pair(kind);
+  const cl_context context = pair.make_context();
+  const cl_command_queue queue = make_queue(pair, context);
+  const cl_mem buffer = make_buffer(context, kLarge);
+  const auto in = write_pattern(queue, buffer);
+  const cl_event gate = make_gate(context);
+  std::vector<cl_uint> out(in.size());
+  CHECK(api::clEnqueueReadBuffer(queue, buffer, CL_FALSE, 0, kLarge, out.data(), 1, &gate,
+                                 nullptr) == CL_SUCCESS);
+  CHECK(api::clSetUserEventStatus(gate, CL_COMPLETE) == CL_SUCCESS);
+  CHECK(api::clFinish(queue) == CL_SUCCESS);
+  CHECK(out == in);
+  CHECK(api::clReleaseEvent(gate) == CL_SUCCESS);
+  CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseCommandQueue(queue) == CL_SUCCESS);
+  CHECK(api::clReleaseContext(context) == CL_SUCCESS);
+}
+
+// Each asks for a bounded part at a time, however many there are and whatever they wait for.
+void large_reads_that_block_keep_to_their_part(TransportKind kind) {
+  ClientPair pair(kind);
+  const cl_context context = pair.make_context();
+  const cl_command_queue queue = make_queue(pair, context);
+  const cl_mem buffer = make_buffer(context, kLarge);
+  const auto in = write_pattern(queue, buffer);
+  CHECK(api::clFinish(queue) == CL_SUCCESS);
+  const cl_event gate = make_gate(context);
+  constexpr std::uint64_t kReaders = 4;
+  const std::uint64_t messages = pair.session().counters().messages;
+  const std::uint64_t trips = pair.session().counters().round_trips;
+  std::vector<std::thread> readers;
+  for (std::uint64_t i = 0; i < kReaders; ++i) {
+    readers.emplace_back([&] {
+      std::vector<cl_uint> out(in.size());
+      CHECK(api::clEnqueueReadBuffer(queue, buffer, CL_TRUE, 0, kLarge, out.data(), 1, &gate,
+                                     nullptr) == CL_SUCCESS);
+      CHECK(out == in);
+    });
+  }
+  const auto sent = [&] { return pair.session().counters().messages - messages; };
+  CHECK(becomes([&] { return sent() >= kReaders * 16; }));
+  std::this_thread::sleep_for(20ms);
+  CHECK(sent() == kReaders * 16);
+  CHECK(api::clSetUserEventStatus(gate, CL_COMPLETE) == CL_SUCCESS);
+  for (std::thread& reader : readers) reader.join();
+  CHECK(sent() == kReaders * 41 + 1);
+  CHECK(pair.session().counters().round_trips - trips == kReaders);
+  CHECK(api::clReleaseEvent(gate) == CL_SUCCESS);
+  CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseCommandQueue(queue) == CL_SUCCESS);
+  CHECK(api::clReleaseContext(context) == CL_SUCCESS);
+}
+
 void the_worker_dies(TransportKind kind) {
   ClientPair pair(kind);
   const cl_context context = pair.make_context();
@@ -300,6 +365,8 @@ int main() {
     many_threads_at_once(kind);
     a_wait_ends_by_another_thread(kind);
     a_callback_may_wait(kind);
+    a_large_read_waits_for_an_event(kind);
+    large_reads_that_block_keep_to_their_part(kind);
     the_worker_dies(kind);
     a_resized_lease_is_noticed(kind);
   }

@@ -44,6 +44,17 @@ USE(clEnqueueReadBuffer, larger_than_32_mib) {
   write_all(w, made, bytes);
   THAT(read_all<unsigned char>(w, made, kLarge) == bytes);
 }
+USE(clEnqueueReadBuffer, larger_than_32_mib_behind_an_event_that_is_set_later) {
+  Mem made = new_buffer(w, CL_MEM_READ_WRITE, kLarge);
+  const auto bytes = pattern(kLarge, 8);
+  write_all(w, made, bytes);
+  Event gate = new_user_event(w);
+  std::vector<unsigned char> seen(kLarge);
+  OK(clEnqueueReadBuffer(w.queue, made, CL_FALSE, 0, kLarge, seen.data(), 1, gate.at(), nullptr));
+  OK(clSetUserEventStatus(gate, CL_COMPLETE));
+  OK(clFinish(w.queue));
+  THAT(seen == bytes);
+}
 USE(clEnqueueReadBuffer, several_that_do_not_wait) {
   const auto bytes = pattern(kBytes, 6);
   write_all(w, w.dst, bytes);

@@ -3,6 +3,7 @@
 // What an honest client sees of a session, message by message.
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "check.h"
 #include "worker/worker_pair.h"
@@ -13,6 +14,7 @@ namespace {
 constexpr wire::Id kContext = 1;
 constexpr wire::Id kQueue = 2;
 constexpr wire::Id kBuffer = 3;
+constexpr wire::Id kGate = 30;
 
 std::vector<std::byte> pattern(std::size_t size) {
   std::vector<std::byte> bytes(size);
@@ -60,6 +62,21 @@ cl_int finished(WorkerPair& pair, wire::Id queue = kQueue) {
   const auto reply = pair.until<wire::Reply>();
   CHECK(reply.of == sequence);
   return reply.status;
+}
+
+// An event that the client sets.
+void create_gate(WorkerPair& pair) {
+  wire::CreateUserEvent message;
+  message.event = kGate;
+  message.context = kContext;
+  pair.send(message);
+}
+
+void open_gate(WorkerPair& pair, cl_int status = CL_COMPLETE) {
+  wire::SetUserEventStatus message;
+  message.event = kGate;
+  message.status = status;
+  pair.send(message);
 }
 
 void begin(WorkerPair& pair, cl_command_queue_properties properties = 0) {
@@ -163,20 +180,15 @@ void user_event_ends_a_finish() {
   WorkerPair pair;
   begin(pair);
   create_buffer(pair, kBuffer, 64);
-  wire::CreateUserEvent create;
-  create.event = 30;
-  create.context = kContext;
-  pair.send(create);
-  const std::array<wire::Id, 1> waits{30};
+  create_gate(pair);
+  const std::array<wire::Id, 1> waits{kGate};
   write(pair, kBuffer, pattern(64), waits, 31);
   wire::SubscribeEvent subscribe;
   subscribe.event = 31;
   pair.send(subscribe);
   const std::uint64_t sequence = finish(pair);
   CHECK(pair.quiet());
-  wire::SetUserEventStatus set;
-  set.event = 30;
-  pair.send(set);
+  open_gate(pair);
   const auto done = pair.until<wire::EventDone>();
   CHECK(done.event == 31 && done.status == CL_COMPLETE && done.times.empty());
   CHECK(pair.skipped().empty());
@@ -186,19 +198,14 @@ void user_event_ends_a_finish() {
 void many_threads_may_wait() {
   WorkerPair pair;
   begin(pair);
-  wire::CreateUserEvent create;
-  create.event = 30;
-  create.context = kContext;
-  pair.send(create);
-  const std::array<wire::Id, 1> waits{30};
+  create_gate(pair);
+  const std::array<wire::Id, 1> waits{kGate};
   std::vector<std::uint64_t> sent;
   wire::WaitForEvents wait;
   wait.events = waits;
   for (int i = 0; i < 20; ++i) sent.push_back(pair.send(wait));
   CHECK(pair.quiet());
-  wire::SetUserEventStatus set;
-  set.event = 30;
-  pair.send(set);
+  open_gate(pair);
   std::vector<std::uint64_t> answered;
   for (int i = 0; i < 20; ++i) {
     const auto reply = pair.until<wire::Reply>();
@@ -215,16 +222,10 @@ void failed_user_event_fails_what_waits_for_it() {
   WorkerPair pair;
   begin(pair);
   create_buffer(pair, kBuffer, 64);
-  wire::CreateUserEvent create;
-  create.event = 30;
-  create.context = kContext;
-  pair.send(create);
-  const std::array<wire::Id, 1> waits{30};
+  create_gate(pair);
+  const std::array<wire::Id, 1> waits{kGate};
   write(pair, kBuffer, pattern(64), waits, 31);
-  wire::SetUserEventStatus set;
-  set.event = 30;
-  set.status = -77;
-  pair.send(set);
+  open_gate(pair, -77);
   const std::array<wire::Id, 1> last{31};
   wire::WaitForEvents wait;
   wait.events = last;
@@ -262,21 +263,56 @@ void unwaited_read_arrives_before_the_news_of_its_end() {
   }
 }
 
-// More than the window holds is enqueued behind an event that the same client sets afterwards.
-void gated_writes_do_not_stop_the_client() {
-  WorkerPair pair;
+// More than the window holds is enqueued behind an event that the same client sets afterwards; as
+// payloads of a piece, and as small ones that take more of the window than they fill.
+void gated_writes_do_not_stop_the_client(TransportKind kind) {
+  WorkerPair pair(kind);
   begin(pair);
   create_buffer(pair, kBuffer, kLease);
-  wire::CreateUserEvent create;
-  create.event = 30;
-  create.context = kContext;
-  pair.send(create);
-  const std::array<wire::Id, 1> waits{30};
+  create_gate(pair);
+  const std::array<wire::Id, 1> waits{kGate};
+  const auto large = pattern(kLease);
+  for (int i = 0; i < 64; ++i) write(pair, kBuffer, large, waits);
+  const auto small = pattern(5000);
+  for (int i = 0; i < 1000; ++i) write(pair, kBuffer, small, waits);
+  open_gate(pair);
+  CHECK(finished(pair) == CL_SUCCESS);
+}
+
+void gated_reads_do_not_stop_the_client(TransportKind kind) {
+  WorkerPair pair(kind);
+  begin(pair);
+  create_buffer(pair, kBuffer, kLease);
   const auto bytes = pattern(kLease);
-  for (int i = 0; i < 64; ++i) write(pair, kBuffer, bytes, waits);
-  wire::SetUserEventStatus set;
-  set.event = 30;
-  pair.send(set);
+  write(pair, kBuffer, bytes);
+  create_gate(pair);
+  const std::array<wire::Id, 1> waits{kGate};
+  std::set<std::uint64_t> tickets;
+  const auto read = [&](std::uint64_t size) {
+    auto message = read_of(kBuffer, size, false, tickets.size() + 1);
+    message.wait_list = waits;
+    pair.send(message);
+    tickets.insert(message.ticket);
+  };
+  for (int i = 0; i < 64; ++i) read(kLease);
+  for (int i = 0; i < 1000; ++i) read(5000);
+  // What another queue brings still finds room.
+  wire::CreateQueue other;
+  other.queue = 50;
+  other.context = kContext;
+  pair.send(other);
+  auto ungated = read_of(kBuffer, kLease, true, 5000);
+  ungated.queue = other.queue;
+  pair.send(ungated);
+  CHECK(pair.until<wire::ReadDone>().ticket == 5000 && pair.bulk() == bytes);
+  CHECK(pair.quiet());
+  open_gate(pair);
+  while (!tickets.empty()) {
+    const auto done = pair.until<wire::ReadDone>();
+    CHECK(done.status == CL_SUCCESS && tickets.erase(done.ticket) == 1);
+    CHECK(pair.bulk().size() == (done.ticket <= 64 ? kLease : 5000));
+    CHECK(std::equal(pair.bulk().begin(), pair.bulk().end(), bytes.begin()));
+  }
   CHECK(finished(pair) == CL_SUCCESS);
 }
 
@@ -319,11 +355,8 @@ void objects_of_another_context_are_refused() {
   fill.cb = 64;
   pair.send(fill);
   CHECK(pair.until<wire::DeferredError>().status == CL_INVALID_CONTEXT);
-  wire::CreateUserEvent create;
-  create.event = 30;
-  create.context = kContext;
-  pair.send(create);
-  const std::array<wire::Id, 1> waits{30};
+  create_gate(pair);
+  const std::array<wire::Id, 1> waits{kGate};
   wire::EnqueueMarker marker;
   marker.queue = 101;
   marker.wait_list = waits;
@@ -347,7 +380,11 @@ void counters_of_the_slot_move() {
 
 int main() {
   using namespace tessera::test;
-  for (const auto kind : kAllKinds) bytes_come_back(kind);
+  for (const auto kind : kAllKinds) {
+    bytes_come_back(kind);
+    gated_writes_do_not_stop_the_client(kind);
+    gated_reads_do_not_stop_the_client(kind);
+  }
   lease_limits_memory_and_releases_give_it_back();
   a_resize_is_told_before_the_next_reply();
   sub_buffers_cost_nothing_and_stay_inside();
@@ -356,7 +393,6 @@ int main() {
   failed_user_event_fails_what_waits_for_it();
   profiling_queue_tells_times_before_the_finish_is_answered();
   unwaited_read_arrives_before_the_news_of_its_end();
-  gated_writes_do_not_stop_the_client();
   failed_command_fails_its_event_and_is_told_once();
   objects_of_another_context_are_refused();
   counters_of_the_slot_move();

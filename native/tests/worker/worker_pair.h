@@ -76,6 +76,8 @@ class WorkerPair {
   Quota& quota() { return quota_; }
   // The first device's share, read under the page's mutex.
   GpuQuota gpu();
+  std::size_t slot() const { return slot_; }
+  worker::Session& session() { return *session_; }
   Channel& channel() { return *pair_.client; }
 
  private:

@@ -16,15 +16,23 @@ import typer
 from rich.console import Console
 
 from tessera.bench.calls import CallsPlan, run_calls
+from tessera.bench.control import parse_policies
 from tessera.bench.examples import WORKLOADS
+from tessera.bench.fairness import FairnessPlan, run_fairness
 from tessera.bench.overhead import DEFAULT_PAIRS, OverheadPlan, run_overhead
 from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
+from tessera.bench.quarters import QuartersPlan, run_quarters
 from tessera.bench.result import BARE, MACHINE, Report
 from tessera.bench.sides import clean_up_when_terminated, parse_sides
 from tessera.bench.start import StartPlan, run_start
+from tessera.bench.stream import ARRIVALS
+from tessera.bench.suspend import SIDES as SUSPEND_SIDES
+from tessera.bench.suspend import SuspendPlan, run_suspend
 from tessera.bench.tables import print_report
 from tessera.model.errors import InvalidRequest
+from tessera.model.policy import parse_time_slice
+from tessera.model.units import parse_memory
 
 app = typer.Typer(help="Measure leases beside the bare device.", no_args_is_help=True)
 
@@ -113,6 +121,119 @@ def start(
     _deliver(report, output, plot, out)
 
 
+@app.command()
+def suspend(
+    pairs: Pairs = 5,
+    size: Annotated[str, typer.Option(help="Device memory of the lease: 1GiB, 256MiB.")] = "1GiB",
+    folder: Annotated[
+        Path, typer.Option(help="A folder on the disk that keeps the state and the copies.")
+    ] = Path("."),
+    cores: Cores = None,
+    output: Form = Output.table,
+    plot: Plot = None,
+    out: Out = None,
+) -> None:
+    """Suspending a lease to disk and resuming it, beside `cp` of as many bytes there and back."""
+    plan = SuspendPlan(folder.resolve(), pairs, parse_memory(size))
+    _prepare(cores, plot)
+    with Shown(SUSPEND_SIDES, pairs) as shown:
+        report = run_suspend(plan, shown.say, shown.played)
+    _deliver(report, output, plot, out)
+
+
+Policies = Annotated[
+    str,
+    typer.Option(help="Policies to compare: best-effort, equal, fixed, weighted.", metavar="LIST"),
+]
+Slice = Annotated[
+    str, typer.Option("--slice", help="Time slice, 1ms to 30ms, or auto.", metavar="TIME")
+]
+
+
+@app.command()
+def fairness(
+    tenants: Annotated[
+        str, typer.Option(help="Numbers of saturating tenants.", metavar="LIST")
+    ] = "2,4,8",
+    policies: Policies = "equal,weighted,fixed,best-effort",
+    time_slice: Slice = FairnessPlan.time_slice,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, help="Length of a measured window.")
+    ] = FairnessPlan.seconds,
+    kernel_us: Annotated[
+        int, typer.Option(min=10, max=1_000_000, help="Device time of a tenant's kernel.")
+    ] = FairnessPlan.kernel_us,
+    pairs: Pairs = FairnessPlan.pairs,
+    cores: Cores = None,
+    output: Form = Output.table,
+    plot: Plot = None,
+    out: Out = None,
+) -> None:
+    """How each policy shares a GPU: shares, waits, time that others leave, throughput."""
+    parse_time_slice(time_slice)
+    plan = FairnessPlan(
+        tenants=parse_counts(tenants),
+        policies=parse_policies(policies),
+        time_slice=time_slice,
+        seconds=seconds,
+        kernel_us=kernel_us,
+        pairs=pairs,
+    )
+    _prepare(cores, plot)
+    with Shown((), 0) as shown:
+        report = run_fairness(plan, shown.say)
+    _deliver(report, output, plot, out)
+
+
+@app.command()
+def quarters(
+    duty: Annotated[
+        str, typer.Option(help="Duty cycles of the job alone, 0 to 1.", metavar="LIST")
+    ] = "0.05,0.1,0.15,0.2,0.25,0.3,0.4,0.6,0.8",
+    policies: Policies = "equal,best-effort,fixed",
+    jobs: Annotated[int, typer.Option(min=2, max=16, help="How many share it.")] = (
+        QuartersPlan.jobs
+    ),
+    time_slice: Slice = QuartersPlan.time_slice,
+    arrivals: Annotated[
+        str, typer.Option(help=f"How inputs arrive: {', '.join(ARRIVALS)}.")
+    ] = QuartersPlan.arrivals,
+    device_ms: Annotated[
+        float, typer.Option(min=0.1, max=1000, help="Device time of one input, about.")
+    ] = QuartersPlan.device_ms,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Length of a turn.")] = (
+        QuartersPlan.seconds
+    ),
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each side at each duty.")] = (
+        QuartersPlan.rounds
+    ),
+    cores: Cores = None,
+    output: Form = Output.table,
+    plot: Plot = None,
+    out: Out = None,
+) -> None:
+    """Four jobs that need a part of a GPU: each alone on all of it, then all on a quarter each."""
+    parse_time_slice(time_slice)
+    if arrivals not in ARRIVALS:
+        raise InvalidRequest(
+            f"'{arrivals}' is no way to arrive.", f"Choose one of {', '.join(ARRIVALS)}."
+        )
+    plan = QuartersPlan(
+        duties=parse_duties(duty),
+        policies=parse_policies(policies),
+        jobs=jobs,
+        time_slice=time_slice,
+        arrivals=arrivals,
+        device_ms=device_ms,
+        seconds=seconds,
+        rounds=rounds,
+    )
+    _prepare(cores, plot)
+    with Shown((), 0) as shown:
+        report = run_quarters(plan, shown.say)
+    _deliver(report, output, plot, out)
+
+
 @app.command("all")
 def everything(
     output_dir: Annotated[Path, typer.Option(help="Folder for the results and plots.")],
@@ -139,6 +260,13 @@ def everything(
             report = run_overhead(plan, shown.say, shown.played)
         _file(report, output_dir, f"overhead-{workload}")
         print_report(console, report)
+    with Shown((), 0) as shown:
+        report = run_fairness(FairnessPlan(), shown.say)
+        _file(report, output_dir, "fairness")
+        print_report(console, report)
+        report = run_quarters(QuartersPlan(), shown.say)
+        _file(report, output_dir, "quarters")
+        print_report(console, report)
 
 
 def _file(report: Report, folder: Path, name: str) -> None:
@@ -159,6 +287,27 @@ def parse_cores(text: str) -> set[int]:
             raise InvalidRequest(f"'{text}' is no list of cores.", "Write it like 0,2-3.")
         cores.update(range(int(first), int(last or first) + 1) if dash else {int(first)})
     return cores
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """'2,4,8' as numbers of tenants, each 2 to 64. Raises InvalidRequest."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) < 4 and 2 <= int(part) <= 64 for part in parts):
+        raise InvalidRequest(f"'{text}' are no numbers of tenants.", "Write 2 to 64, like 2,4,8.")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def parse_duties(text: str) -> tuple[float, ...]:
+    """'0.1,0.2' as duty cycles, each above 0 and below 1. Raises InvalidRequest."""
+    try:
+        duties = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        duties = ()
+    if not duties or not all(0.001 <= duty < 1 for duty in duties):
+        raise InvalidRequest(
+            f"'{text}' are no duty cycles.", "Write parts of the time, like 0.1,0.2."
+        )
+    return duties
 
 
 def _prepare(cores: str | None, plot: Path | None) -> None:

@@ -68,13 +68,25 @@ class Player:
 
     def play(self, rounds: int) -> Message:
         """One turn of `rounds` rounds; returns its slice. Raises SideFailed."""
+        self.begin(rounds)
+        return self.answer()
+
+    def begin(self, rounds: int) -> None:
+        """Lets the process begin a turn, and does not wait for it. Raises SideFailed."""
+        self.tell(f"run {rounds}")
+
+    def answer(self) -> Message:
+        """The slice of a turn that was begun. Raises SideFailed."""
+        return self._expect("slice", TURN_SECONDS)
+
+    def tell(self, line: str) -> None:
+        """Says one line to the process. Raises SideFailed."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(f"run {rounds}\n".encode())
+            self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
         except OSError as error:
             raise self._failure(f"takes no more turns ({error.strerror})") from error
-        return self._expect("slice", TURN_SECONDS)
 
     def finish(self) -> Message:
         """Ends the process by the end of its input; returns its last words. Raises SideFailed."""

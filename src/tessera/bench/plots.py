@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera.bench.errors import BenchPackageMissing
+from tessera.bench.drawing import caption, layout, pyplot
+from tessera.bench.plot_fairness import draw_fairness
+from tessera.bench.plot_quarters import draw_quarters
+from tessera.bench.plot_suspend import draw_suspends
 from tessera.bench.result import BARE, MACHINE, Report, Series
 from tessera.bench.tables import bulk_bytes
 from tessera.model.errors import InvalidRequest
@@ -16,7 +19,6 @@ from tessera.model.units import format_duration
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Told apart also without colours (by the marker) and by readers who see few of them.
 COLOURS = {
@@ -66,52 +68,20 @@ def check_target(path: Path) -> None:
         raise InvalidRequest(
             f"A plot cannot be written as '{path.name}'.", f"End it in {', '.join(SUFFIXES)}."
         )
-    _pyplot()
+    pyplot()
 
 
 def write_plot(report: Report, path: Path) -> None:
     """Draws the report into `path`. Raises what `check_target` raises, and OSError."""
     check_target(path)
-    plot = _pyplot()
+    plot = pyplot()
     with plot.rc_context({"font.size": 10, "svg.hashsalt": "tessera", "axes.axisbelow": True}):
-        draw = {"calls": _draw_calls, "start": _draw_starts}.get(report.experiment, _draw_steps)
+        draw = _DRAWN.get(report.experiment, _draw_steps)
         figure = draw(plot, report)
-        figure.text(0.01, 0.005, _caption(report), fontsize=7, color="#555555")
+        figure.text(0.01, 0.005, caption(report), fontsize=7, color="#555555")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130)
         plot.close(figure)
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        raise BenchPackageMissing(
-            "A plot needs the package 'matplotlib'.", "Run `make setup`."
-        ) from error
-    matplotlib.use("Agg")
-    import matplotlib.pyplot
-
-    return matplotlib.pyplot
-
-
-def _layout(caption: float) -> ConstrainedLayoutEngine:
-    """Keeps the lowest part of the figure (0 to 1) free for the caption."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return ConstrainedLayoutEngine(rect=(0, caption, 1, 1 - caption))
-
-
-def _caption(report: Report) -> str:
-    host = report.host
-    facts = (
-        f"{host.cpu}, {len(host.affinity)} of {host.cores} cores",
-        host.kernel,
-        host.hypervisor or "",
-        f"Tessera {report.tessera_version} at {report.commit or 'an unknown commit'}",
-        f"{report.started_at:%Y-%m-%d}",
-    )
-    return ", ".join(fact for fact in facts if fact)
 
 
 def _sides(series: Sequence[Series]) -> list[str]:
@@ -122,7 +92,7 @@ def _sides(series: Sequence[Series]) -> list[str]:
 def _draw_calls(plot: Any, report: Report) -> Figure:
     figure: Figure
     figure, (calls, copies) = plot.subplots(
-        1, 2, figsize=(13, 6.4), width_ratios=(1.35, 1), layout=_layout(0.03)
+        1, 2, figsize=(13, 6.4), width_ratios=(1.35, 1), layout=layout(0.03)
     )
     _draw_durations(calls, report)
     _draw_bandwidths(copies, report)
@@ -208,7 +178,7 @@ def _bandwidths(named: dict[str, Series], way: str, side: str) -> tuple[list[flo
 def _draw_starts(plot: Any, report: Report) -> Figure:
     series = report.series[0]
     figure: Figure
-    figure, axes = plot.subplots(figsize=(6.4, 3.6), layout=_layout(0.06))
+    figure, axes = plot.subplots(figsize=(6.4, 3.6), layout=layout(0.06))
     figure.suptitle(f"Start to end of `{report.parameters['program']}`", fontsize=12)
     sides = list(series.samples)
     times = [[each / 1e6 for piece in series.samples[side] for each in piece] for side in sides]
@@ -240,7 +210,7 @@ def _draw_steps(plot: Any, report: Report) -> Figure:
     figure: Figure
     panels = 3 if report.losses else 1
     figure, axes = plot.subplots(
-        1, panels, figsize=(4.6 * panels, 4.8), layout=_layout(0.04), squeeze=False
+        1, panels, figsize=(4.6 * panels, 4.8), layout=layout(0.04), squeeze=False
     )
     figure.suptitle(f"{report.parameters.get('workload', report.experiment)}", fontsize=12)
     _draw_rates(axes[0][0], series)
@@ -341,3 +311,12 @@ def _legend(axes: Axes, sides: Sequence[str]) -> None:
         for side in sides
     ]
     axes.legend(handles=handles, loc="lower left", fontsize=9)
+
+
+_DRAWN = {
+    "calls": _draw_calls,
+    "start": _draw_starts,
+    "fairness": draw_fairness,
+    "quarters": draw_quarters,
+    "suspend": draw_suspends,
+}

@@ -2,7 +2,7 @@
 """The one form of every result: raw samples, what was computed from them, and where they come from.
 
 Durations are nanoseconds unless a name says otherwise. A side is `bare`, `shm`, `unix` or `tcp`, or
-`machine` for the yardsticks that use no OpenCL.
+`machine` for the yardsticks that use no OpenCL; where policies are compared, a side is a policy.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from datetime import datetime
 from statistics import median
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from tessera.bench.part import Part
+from tessera.bench.shared_result import DutyRun, IdleRun, ShareRun, ThroughputRun, WaitRun
 from tessera.bench.statistics import median_interval, paired_ratios, quantile
 
 SCHEMA_VERSION = 1
@@ -21,12 +23,6 @@ BARE = "bare"
 MACHINE = "machine"
 
 SidesSamples = Mapping[str, list[list[float]]]
-
-
-class Part(BaseModel):
-    """Base: frozen, and strict about names, so that an old report is never half understood."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Host(Part):
@@ -157,7 +153,7 @@ class Report(Part):
     """One run of one experiment."""
 
     schema_version: Literal[1] = 1
-    experiment: Literal["calls", "overhead", "start", "demo"]
+    experiment: Literal["calls", "overhead", "start", "demo", "fairness", "quarters", "suspend"]
     started_at: datetime
     host: Host
     tessera_version: str
@@ -167,9 +163,14 @@ class Report(Part):
     series: tuple[Series, ...]
     accounts: tuple[Account, ...] = ()
     losses: tuple[Loss, ...] = ()
-    counted: dict[str, dict[str, Counted]] = {}
+    counted: dict[str, dict[str, Counted]] = Field(default_factory=dict)
+    shares: tuple[ShareRun, ...] = ()
+    waits: tuple[WaitRun, ...] = ()
+    idles: tuple[IdleRun, ...] = ()
+    throughputs: tuple[ThroughputRun, ...] = ()
+    duties: tuple[DutyRun, ...] = ()
     targets: tuple[Target, ...] = ()
-    results: dict[str, str] = {}
+    results: dict[str, str] = Field(default_factory=dict)
 
     def series_named(self, name: str) -> Series | None:
         return next((series for series in self.series if series.name == name), None)

@@ -66,19 +66,21 @@ def bare_environment() -> dict[str, str]:
     return environment
 
 
-def side_command(side: str, command: Sequence[str], fraction: str) -> list[str]:
+def side_command(
+    side: str, command: Sequence[str], fraction: str, weight: int | None = None
+) -> list[str]:
     """`command` as it is started on `side`; `fraction` is the lease's part of the GPU."""
     if side in (BARE, MACHINE):
         return list(command)
-    run = [sys.executable, "-m", "tessera", "run"]
-    return [*run, "--fraction", fraction, "--transport", side, "--", *command]
+    run = [sys.executable, "-m", "tessera", "run", "--fraction", fraction, "--transport", side]
+    return [*run, *(["--weight", str(weight)] if weight is not None else []), "--", *command]
 
 
 @contextmanager
-def private_daemon(needed: bool) -> Iterator[Mapping[str, str]]:
+def private_daemon(needed: bool, state: Path | None = None) -> Iterator[Mapping[str, str]]:
     """The environment in which `tessera run` finds a daemon of this experiment's own.
 
-    Without need it is the bare environment and no daemon is started. Raises SideFailed when the
+    `state` is where it keeps what lasts, unless that is to go with the experiment. Without need it is the bare environment and no daemon is started. Raises SideFailed when the
     daemon does not start.
     """
     environment = bare_environment()
@@ -87,7 +89,7 @@ def private_daemon(needed: bool) -> Iterator[Mapping[str, str]]:
         return
     with tempfile.TemporaryDirectory(prefix="tessera-bench-", dir="/tmp") as folder:
         environment["TESSERA_RUNTIME_DIR"] = f"{folder}/run"
-        environment["TESSERA_STATE_DIR"] = f"{folder}/state"
+        environment["TESSERA_STATE_DIR"] = str(state or f"{folder}/state")
         environment["TESSERA_AUTOSTART"] = "0"  # a second daemon would outlive the experiment
         log = Path(folder) / "daemon.log"
         with log.open("wb") as output:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tessera.bench.result import BARE, MACHINE, Account, Report, Series, Summary, Target
+from tessera.bench.result import Account, Report, Series, Summary, Target
+from tessera.bench.shared_tables import shared_tables
 from tessera.model.units import format_duration
 
 WIDTH = 160  # of a file or a pipe, which have none
@@ -34,7 +35,10 @@ def print_report(console: Console, report: Report) -> None:
     """The whole report, the targets last."""
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
-    console.print(series_table(report))
+    if report.series:
+        console.print(series_table(report))
+    for table in shared_tables(report):
+        console.print(table)
     if report.accounts:
         console.print(accounts_table(report))
     if report.losses:
@@ -52,7 +56,7 @@ def series_table(report: Report) -> Table:
     table.add_column("measured")
     for side in sides:
         table.add_column(side, justify="right")
-    leased = [side for side in sides if side not in (BARE, MACHINE)]
+    leased = [side for side in sides if any(side in series.speed for series in report.series)]
     for side in leased:
         table.add_column(f"bare / {side}", justify="right")
     for series in report.series:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +12,17 @@ import typer
 from tessera.bench.cli import app as bench
 from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
+from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
-from tessera.model.lease import MAX_PRIORITY, MAX_WEIGHT, Identity, Placement, Transport
+from tessera.model.lease import (
+    DEFAULT_WEIGHT,
+    MAX_PRIORITY,
+    MAX_WEIGHT,
+    Identity,
+    Placement,
+    Transport,
+)
+from tessera.model.suspension import Keep
 
 app = typer.Typer(
     name="tessera",
@@ -84,6 +94,16 @@ def run_command(
     transport: Annotated[
         Transport, typer.Option("--transport", "-t", help="How messages reach the worker.")
     ] = Transport.SHM,
+    weight: Annotated[
+        int,
+        typer.Option(
+            "--weight",
+            "-w",
+            min=1,
+            max=MAX_WEIGHT,
+            help="Of the lease, where the policy is `weighted`.",
+        ),
+    ] = DEFAULT_WEIGHT,
     identity: Annotated[
         Identity,
         typer.Option(help="Whose names the platform bears: Tessera's, or the device's own."),
@@ -92,12 +112,6 @@ def run_command(
         Placement | None,
         typer.Option(
             help="Fill one GPU before the next, or take the emptiest; else as the host is."
-        ),
-    ] = None,
-    weight: Annotated[
-        int | None,
-        typer.Option(
-            "--weight", min=1, max=MAX_WEIGHT, help="Part of the time under the policy weighted."
         ),
     ] = None,
     wait: Annotated[
@@ -120,9 +134,8 @@ def run_command(
     options = run.Options(command)
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
-    options.identity = identity.value
+    options.weight, options.identity = str(weight), identity.value
     options.placement = placement.value if placement else None
-    options.weight = None if weight is None else str(weight)
     options.priority, options.wait = str(priority), run.checked_wait(wait)
     if fraction and memory:
         raise UsageError(
@@ -164,6 +177,67 @@ def stats(
 ) -> None:
     """Show the sessions of leases and their counters."""
     commands.show_stats(leases or [], output_format)
+
+
+@app.command()
+def top(
+    interval: Annotated[
+        float, typer.Option("--delay", "-d", min=0.1, max=3600, help="Seconds between two looks.")
+    ] = 2.0,
+    looks: Annotated[
+        int | None, typer.Option("--number", "-n", min=1, help="End after so many looks.")
+    ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", "-b", help="Plain text, as when piped: for files.")
+    ] = False,
+    sort: Annotated[Order, typer.Option(help="What to sort leases by.")] = Order.SHARE,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Smallest first.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw one look into an SVG file and end.")
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Show who uses the GPUs, again and again; q ends it.
+
+    BUSY and DUTY are device time per time, SHARE is of the device time of all leases on a GPU, P99 of the
+    waits for it. With -o json: one object per look and line.
+    """
+    from tessera.cli.top import run as top_run
+
+    plan = top_run.Plan(interval, looks, sort, reverse)
+    if svg:
+        top_run.write_picture(plan, svg)
+    elif output_format is Format.JSON:
+        top_run.print_json(plan)
+    elif batch or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        top_run.print_text(plan)
+    else:
+        top_run.show(plan)
+
+
+@app.command()
+def advise(
+    leases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LEASE]...",
+            help="All with one GPU when left out.",
+            autocompletion=_complete_lease,
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", "-s", min=0.1, max=3600, help="How long to measure.")
+    ] = 5.0,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Predict what running leases would lose and gain if they shared one GPU.
+
+    DUTY is the part of the time in which the device computes for a lease, SLOWDOWN the time that it
+    would need more. A job that waits for its input or its host has a small duty, and shares well.
+    """
+    from tessera.cli import advise as advice
+
+    advice.show_advice(leases or [], seconds, output_format)
 
 
 @app.command()
@@ -212,6 +286,26 @@ def resize(
 
 
 @app.command()
+def trace(
+    gpu: GpuArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For chrome://tracing and Perfetto (JSON).")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A picture: .png, .svg or .pdf.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", "-s", min=0.001, help="Only the latest so many.")
+    ] = None,
+) -> None:
+    """Write who held a GPU when; without a file, to standard output.
+
+    A GPU remembers its last 8,191 grants.
+    """
+    sharing.trace(gpu, out, plot, seconds)
+
+
+@app.command()
 def stop(
     leases: Annotated[
         list[str] | None,
@@ -230,6 +324,35 @@ def stop(
     if bool(leases) == everything:
         raise UsageError("Name the leases to stop, or use --all.", "`tessera ps` lists them.")
     commands.stop_leases(leases or [], grace, output_format)
+
+
+@app.command()
+def suspend(
+    lease: LeaseArgument,
+    to: Annotated[Keep, typer.Option("--to", help="Where its state is kept.")] = Keep.MEMORY,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether it can be done, and what it takes.")
+    ] = False,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Free the GPUs of a lease; its program waits until it is resumed."""
+    if check:
+        commands.check_suspend(lease, output_format)
+    else:
+        commands.suspend_lease(lease, to, output_format)
+
+
+@app.command()
+def resume(
+    lease: LeaseArgument,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option("--gpu", help="Where to; once for each GPU of the lease. See `tessera gpus`."),
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Put a suspended lease back on its GPUs, or on others of this host."""
+    commands.resume_lease(lease, gpu or [], output_format)
 
 
 @app.command()

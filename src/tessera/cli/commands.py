@@ -15,6 +15,7 @@ from tessera.client.rest import Client
 from tessera.model.errors import DaemonUnreachable, HostError, LeaseNotActive, UnreachableError
 from tessera.model.lease import Lease, LeaseChange, LeaseState
 from tessera.model.stats import LeaseStats
+from tessera.model.suspension import Keep
 
 _STOP_LIMIT = 15.0
 
@@ -103,6 +104,34 @@ def stop_leases(keys: list[str], grace: float, output_format: Format) -> None:
                 print(lease.name, flush=True)
     if output_format is Format.JSON:
         output.print_json(ended)
+
+
+def check_suspend(key: str, output_format: Format) -> None:
+    with client() as daemon:
+        needs = daemon.suspend_check(key)
+    if output_format is Format.JSON:
+        output.print_json(needs)
+    else:
+        output.print_tables(tables.suspend_needs(needs))
+
+
+def suspend_lease(key: str, to: Keep, output_format: Format) -> None:
+    with client() as daemon:
+        lease = daemon.suspend(key, to)
+    _print_moved(lease, output_format)
+
+
+def resume_lease(key: str, gpus: list[str], output_format: Format) -> None:
+    with client() as daemon:
+        lease = daemon.resume(key, gpus)
+    _print_moved(lease, output_format)
+
+
+def _print_moved(lease: Lease, output_format: Format) -> None:
+    if output_format is Format.JSON:
+        output.print_json(lease)
+    else:
+        print(f"{lease.name} is {lease.state}")
 
 
 def show_version(output_format: Format) -> None:

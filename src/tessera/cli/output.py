@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 # Piped tables are read by programs: nothing is cut there.
 _PIPE_WIDTH = 1000
@@ -51,7 +50,7 @@ def print_json(data: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
     print(json.dumps(plain, indent=2, ensure_ascii=False))
 
 
-def print_tables(*tables: Table | str) -> None:
+def print_tables(*tables: RenderableType) -> None:
     """Prints tables and lines; trailing blanks are cut, so that they survive a diff."""
     out = console()
     with out.capture() as captured:

@@ -53,9 +53,10 @@ _VALUES = {
     "--name": "name",
     "-t": "transport",
     "--transport": "transport",
+    "-w": "weight",
+    "--weight": "weight",
     "--identity": "identity",
     "--placement": "placement",
-    "--weight": "weight",
     "--priority": "priority",
     "--wait": "wait",
 }
@@ -71,9 +72,9 @@ class Options:
         self.gpus = "1"
         self.name: str | None = None
         self.transport = "shm"
+        self.weight = "100"
         self.identity = "tessera"
         self.placement: str | None = None
-        self.weight: str | None = None
         self.priority = "0"
         self.wait: str | None = None
 
@@ -129,13 +130,11 @@ def parse(arguments: list[str]) -> Options | None:
     options.command = arguments[position:]
     well_formed = (
         options.command
-        and options.gpus.isascii()
-        and options.gpus.isdecimal()
-        and int(options.gpus[:9]) > 0
+        and _is_count(options.gpus)
+        and _is_count(options.weight)
         and options.transport in TRANSPORTS
         and options.identity in IDENTITIES
         and options.placement in (None, *PLACEMENTS)
-        and (options.weight is None or (options.weight.isdecimal() and _is_number(options.weight)))
         and _is_priority(options.priority)
         and (options.wait in (None, FOREVER) or _is_number(options.wait))
         and not (options.fraction and options.memory)
@@ -150,6 +149,10 @@ def checked_wait(wait: str | None) -> str | None:
     raise UsageError(
         f"'{wait[:40]}' is no time to wait.", "Write --wait, or --wait and a number of seconds."
     )
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0
 
 
 def main(options: Options) -> int:
@@ -196,14 +199,13 @@ def _lease(options: Options) -> dict[str, object]:
         "fraction": options.fraction,
         "memory": options.memory,
         "transport": options.transport,
+        "weight": int(options.weight),
         "identity": options.identity,
         "placement": options.placement,
         "priority": int(options.priority),
         "holder_pid": os.getpid(),
         "command": options.command,
     }
-    if options.weight is not None:
-        request["weight"] = int(options.weight)
     path = paths.daemon_socket()
     try:
         lease = _ask(path, request, options.wait)

@@ -6,7 +6,7 @@ Columns that tell things apart never shrink; the last one takes what is left and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import JustifyMethod
@@ -18,6 +18,7 @@ from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseState
 from tessera.model.policy import GpuPolicy
 from tessera.model.stats import Counters, DeviceUse, LeaseStats
+from tessera.model.suspension import SuspendNeeds
 from tessera.model.units import format_bytes, format_count, format_duration, format_part
 
 _STATE_STYLES = {
@@ -30,23 +31,31 @@ _STATE_STYLES = {
 Cell = Text | str
 
 
-def _table(
+def plain_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[Cell]],
     right: Sequence[str] = (),
     cut: str | None = None,
     gap: int = 2,
+    width: int | None = None,
+    marked: str | None = None,
+    most: Mapping[str, int] | None = None,
 ) -> Table:
+    """Columns as wide as their content, or as `most` allows; the one named `cut` takes what is left of
+    `width` (the terminal's, when left out). `marked` is the name of a column that stands out."""
+    limits = most or {}
     widths = [
-        max([len(name), *(len(row[index]) for row in rows)]) for index, name in enumerate(columns)
+        min(limits.get(name, 1000), max([len(name), *(len(row[index]) for row in rows)]))
+        for index, name in enumerate(columns)
     ]
     if cut:
         others = sum(widths) - widths[columns.index(cut)] + gap * len(columns)
-        widths[columns.index(cut)] = max(len(cut), console().width - others)
+        widths[columns.index(cut)] = max(len(cut), (width or console().width) - others)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
-    for name, width in zip(columns, widths, strict=True):
+    for name, size in zip(columns, widths, strict=True):
         justify: JustifyMethod = "right" if name in right else "left"
-        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+        title = Text(name, style="reverse" if name == marked else "")
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=size)
     for row in rows:
         table.add_row(*row)
     return table
@@ -79,7 +88,7 @@ def gpus(found: Sequence[GpuUse]) -> Table:
         for gpu in found
     ]
     columns = ("GPU", "TYPE", "MEMORY", "FREE", "LEASES", "PCI", "NAME")
-    return _table(columns, rows, right=("MEMORY", "FREE", "LEASES"), cut="NAME")
+    return plain_table(columns, rows, right=("MEMORY", "FREE", "LEASES"), cut="NAME")
 
 
 def _gpu_names(lease: Lease) -> str:
@@ -94,6 +103,17 @@ def _state(lease: Lease) -> Text:
     style = "yellow" if lease.conditions else _STATE_STYLES.get(lease.state, "yellow")
     place = f" {lease.waiting.position}/{lease.waiting.of}" if lease.waiting else ""
     return Text(lease.state.value + place, style=style)
+
+
+def suspend_needs(needs: SuspendNeeds) -> Table:
+    rows = [
+        ("state to keep", format_bytes(needs.state)),
+        ("room on disk", format_bytes(needs.disk)),
+        ("room in memory", format_bytes(needs.memory)),
+        ("freed on GPUs", format_bytes(needs.device)),
+        ("objects", str(needs.objects)),
+    ]
+    return plain_table(("SUSPEND", "NOW"), rows, right=("NOW",))
 
 
 def leases(found: Sequence[Lease]) -> Table:
@@ -112,7 +132,7 @@ def leases(found: Sequence[Lease]) -> Table:
         for lease in found
     ]
     columns = ("NAME", "STATE", "GPU", "MEMORY", "VIA", "AGE", "PID", "COMMAND")
-    return _table(columns, rows, right=("MEMORY", "AGE", "PID"), cut="COMMAND")
+    return plain_table(columns, rows, right=("MEMORY", "AGE", "PID"), cut="COMMAND")
 
 
 def one_line(command: Sequence[str]) -> str:
@@ -194,7 +214,7 @@ def sessions(stats: LeaseStats) -> Table:
         rows.append(tuple(Text(cell, style="bold") for cell in cells))
     columns = ("CLIENT", "WORKER", "VIA", "MEMORY", *_COUNTERS)
     right = ("CLIENT", "WORKER", "MEMORY", *_COUNTERS)
-    return _table(columns, rows, right, gap=1)
+    return plain_table(columns, rows, right, gap=1)
 
 
 def stats_title(stats: LeaseStats) -> str:
@@ -217,6 +237,8 @@ def _device_lines(device: DeviceUse) -> list[str]:
         f" here, {format_part(device.share)} of what all leases used"
     )
     got = f"{format_count(device.grants)} grants, {format_count(device.commands)} commands"
+    if device.overruns:
+        got += f", {format_count(device.overruns)} overruns"
     if device.wait_p50_us is None or device.wait_p99_us is None:
         return [used, f"{got}, no waits"]
     p50, p99 = (
@@ -228,7 +250,7 @@ def _device_lines(device: DeviceUse) -> list[str]:
 
 def policies(found: Sequence[GpuPolicy]) -> Table:
     rows = [(one.gpu, one.policy.value, _slice(one), str(one.leases)) for one in found]
-    return _table(("GPU", "POLICY", "SLICE", "LEASES"), rows, right=("LEASES",))
+    return plain_table(("GPU", "POLICY", "SLICE", "LEASES"), rows, right=("LEASES",))
 
 
 def _slice(policy: GpuPolicy) -> str:

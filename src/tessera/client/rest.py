@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -25,12 +26,15 @@ from tessera.model.lease import Lease, LeaseChange, LeaseRequest, check_name
 from tessera.model.policy import GpuPolicy, PolicyChange
 from tessera.model.service import Health, Version
 from tessera.model.stats import LeaseStats
+from tessera.model.suspension import Keep, ResumeRequest, SuspendNeeds, SuspendRequest
 from tessera.model.trace import Trace
 from tessera.model.usage import Usage
 
 T = TypeVar("T")
 
 _ANSWER_LIMIT = 120.0
+# Seconds; a suspend waits for what runs, and for the disk.
+_LONG = 1860.0
 
 
 def _route(key: str) -> str:
@@ -122,6 +126,20 @@ class Client:
 
     def usage(self) -> Usage:
         return self._call(Usage, "GET", "/v1/usage")
+
+    def suspend_check(self, key: str) -> SuspendNeeds:
+        return self._call(SuspendNeeds, "GET", _route(key) + "/suspend-check")
+
+    def suspend(self, key: str, to: Keep = Keep.MEMORY) -> Lease:
+        body = SuspendRequest(to=to).model_dump(mode="json")
+        route = _route(key) + "/suspend"
+        return self._call(Lease, "POST", route, json=body, timeout=_LONG)
+
+    def resume(self, key: str, gpus: Sequence[str] = ()) -> Lease:
+        """`gpus`: where to, one for each GPU of the lease; none: where it was, or where it fits."""
+        body = ResumeRequest(gpus=tuple(gpus)).model_dump(mode="json")
+        route = _route(key) + "/resume"
+        return self._call(Lease, "POST", route, json=body, timeout=_LONG)
 
     def version(self) -> Version:
         return self._call(Version, "GET", "/v1/version")

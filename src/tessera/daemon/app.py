@@ -30,6 +30,7 @@ from tessera.model.lease import Lease, LeaseChange, LeaseRequest
 from tessera.model.service import Health, Version
 from tessera.model.size import invalid_request
 from tessera.model.stats import LeaseStats
+from tessera.model.suspension import ResumeRequest, SuspendNeeds, SuspendRequest
 
 
 def _service(request: Request) -> LeaseService:
@@ -109,6 +110,27 @@ async def release_lease(
     grace: Annotated[float, Query(ge=0, le=3600, description="seconds")] = HOLDER_GRACE,
 ) -> Lease:
     return await service.release(key, caller, end_holder, grace)
+
+
+@router.get(
+    "/leases/{key}/suspend-check", summary="Whether a lease can be suspended, and its needs"
+)
+async def suspend_check(key: str, service: Service, caller: Caller) -> SuspendNeeds:
+    return await service.suspend_check(key, caller)
+
+
+@router.post("/leases/{key}/suspend", summary="Free the GPUs of a lease and keep its state")
+async def suspend_lease(
+    key: str, service: Service, caller: Caller, body: SuspendRequest | None = None
+) -> Lease:
+    return await service.suspend(key, (body or SuspendRequest()).to, caller)
+
+
+@router.post("/leases/{key}/resume", summary="Put a suspended lease back on its GPUs, or on others")
+async def resume_lease(
+    key: str, service: Service, caller: Caller, body: ResumeRequest | None = None
+) -> Lease:
+    return await service.resume(key, (body or ResumeRequest()).gpus, caller)
 
 
 @router.get("/version", summary="What this daemon is")

@@ -95,6 +95,7 @@ def _serve(settings: Settings, group: int | None, ready_fd: int | None) -> None:
         native_environment,
         settings.policy,
         settings.placement,
+        state_folder=Path(paths.state_folder()),
     )
     listener = _listen(settings.socket, group)
     config = uvicorn.Config(

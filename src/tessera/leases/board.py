@@ -85,6 +85,7 @@ class Seat(Structure):
         ("busy", c_uint32),
         ("poke", c_uint32),
         ("reserved", c_uint32),
+        ("ends_ns", c_uint64),
     )
     worker_pid: int
     tenant: int

@@ -8,6 +8,7 @@ One connection for each request: a line of words goes out, a line comes back, `o
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ async def ask(socket: Path, *words: str | int, limit: float = LIMIT) -> str:
         raise _failed(socket, f"it answered '{answer[:80]}'")
     cause, _, text = text.partition(" ")
     message = f"The lease's gatekeeper refused to {words[0]}: {text} ({cause})."
-    raise ControlRefused(message, "See `tessera stats` for what is in use.", cause)
+    raise ControlRefused(message, "See `tessera stats` for what is in use.", cause, text)
 
 
 async def resize(socket: Path, limits: Sequence[int]) -> None:
@@ -53,7 +54,7 @@ async def resize(socket: Path, limits: Sequence[int]) -> None:
 async def _exchange(socket: Path, line: str) -> str:
     reader, writer = await asyncio.open_unix_connection(str(socket), limit=_MAX_LINE)
     try:
-        writer.write(line.encode("ascii") + b"\n")
+        writer.write(os.fsencode(line) + b"\n")
         await writer.drain()
         try:
             answer = await reader.readuntil(b"\n")

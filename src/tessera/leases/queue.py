@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from tessera.model.errors import (
@@ -192,6 +193,13 @@ class Queue:
             for lease in self._leases()
             if lease.holds_memory and lease.id != without
         ]
+
+    def open_to(self, priority: int) -> list[Capacity]:
+        """The GPUs as somebody of this priority who came now would find them: what he must leave to those
+        who wait counts as leased."""
+        gpus, ahead = self._gpus(), self.ahead_of((-priority, inf))
+        limits = rooms(gpus, self.running(), ahead)
+        return [replace(gpu, leased=gpu.usable - limits[gpu.gpu]) for gpu in gpus]
 
     def ahead_of(self, rank: tuple[int, float]) -> list[Request]:
         """The requests that wait and are further ahead."""

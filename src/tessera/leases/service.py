@@ -28,7 +28,7 @@ from pathlib import Path
 import structlog
 
 from tessera.inventory import Inventory
-from tessera.leases import environment, gatekeeper, process, quota, spawn, workspace
+from tessera.leases import environment, gatekeeper, process, quota, spawn, suspension, workspace
 from tessera.leases.adoption import Adoption
 from tessera.leases.arbiters import Arbiters
 from tessera.leases.peer import Peer
@@ -60,6 +60,7 @@ from tessera.model.lease import (
 )
 from tessera.model.policy import DEFAULT_POLICY, PolicyChange, share_of
 from tessera.model.stats import LeaseStats
+from tessera.model.suspension import Keep, SuspendNeeds
 from tessera.placement import Capacity, Demand, Request, occupied
 from tessera.store import Store
 
@@ -84,9 +85,11 @@ class LeaseService:
         policy: PolicyChange = DEFAULT_POLICY,
         placement: Placement = Placement.PACK,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        state_folder: Path | None = None,
     ) -> None:
         """`reserve` is the memory in bytes that is left free on each GPU; `policy` is the host's, for GPUs
-        that were given none of their own, and so is `placement` for requests that name none."""
+        that were given none of their own, and so is `placement` for requests that name none. Suspended
+        leases keep their state files under `state_folder`, by default the runtime folder."""
         self._store = store
         self._inventory = inventory
         self._runtime_folder = runtime_folder
@@ -99,6 +102,8 @@ class LeaseService:
         self._started_at = now()
         self.arbiters = Arbiters(runtime_folder, self._environment, store, self._uses, policy)
         self._shares = Shares()
+        self._states = suspension.StateFolder(state_folder or runtime_folder)
+        self._settling: set[asyncio.Task[None]] = set()
         self._leases: dict[str, Lease] = {}
         self._watches: dict[str, list[Watch]] = {}
         self._making: dict[str, asyncio.Event] = {}
@@ -122,9 +127,11 @@ class LeaseService:
                 if self._take_size(lease.id):
                     resized.append(lease.id)
                 self._watch(self._leases[lease.id])
+                self._find_out(self._leases[lease.id])
                 _log.info("lease adopted", lease=lease.name, state=self._leases[lease.id].state)
         await self._finish_endings()
-        kept = {lease.id for lease in self._leases.values() if lease.holds_memory}
+        over = (LeaseState.FAILED, LeaseState.RELEASED)
+        kept = {lease.id for lease in self._leases.values() if lease.state not in over}
         await adoption.clean(kept, set(self._leases))
         await self.arbiters.adopt(
             {share.gpu for lease in self._serving() for share in lease.gpus},
@@ -142,9 +149,10 @@ class LeaseService:
                 watch.cancel()
         self._watches.clear()
         self.arbiters.close()
-        for task in self._ending.values():
+        tasks = [*self._ending.values(), *self._settling]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._ending.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def live_count(self) -> int:
@@ -248,6 +256,83 @@ class LeaseService:
         self.save(changed)
         self.tell_arbiters(changed)
         return self._shown(changed)
+
+    async def suspend_check(self, key: str, peer: Peer) -> SuspendNeeds:
+        """Whether the lease can be suspended now, and what that takes.
+
+        Raises LeaseNotFound, NotPermitted, LeaseNotActive, AlreadySuspended, SuspendUnsupported,
+        ControlFailed.
+        """
+        lease = await self.owned(key, peer)
+        return await suspension.check(lease, self.workspace(lease.id).control, self._states)
+
+    async def suspend(self, key: str, to: Keep, peer: Peer) -> Lease:
+        """Copies out what the lease has on its GPUs and frees them; its workload waits from here on.
+
+        Raises as suspend_check(), and SuspendFailed; the lease then goes on as it was.
+        """
+        lease = await self.owned(key, peer)
+        socket = self.workspace(lease.id).control
+        suspended = await suspension.suspend(lease, to, socket, self._states, self._step, self._now)
+        self.arbiters.retire_soon(share.gpu for share in lease.gpus)
+        return suspended
+
+    async def resume(self, key: str, wanted: tuple[str, ...], peer: Peer) -> Lease:
+        """Puts a suspended lease back on its GPUs, or on those `wanted`, or where it fits.
+
+        Raises LeaseNotFound, NotPermitted, NotSuspended, NoCapacity, ResumeRefused,
+        DeviceLacksFeature, StateFileDamaged, StateFileOtherVersion, ControlFailed and what the
+        inventory raises; the lease then is suspended as before.
+        """
+        gpus = await self._inventory.gpus()
+        lease = await self.owned(key, peer)
+        shares = lease.gpus
+        if lease.state is LeaseState.SUSPENDED:
+            shares = suspension.placed_again(lease, wanted, self.queue.open_to(lease.priority))
+            for share in shares:
+                await self.arbiters.serve(share.gpu)
+        moved = lease.model_copy(update={"gpus": shares})
+        socket = self.workspace(lease.id).control
+        try:
+            resumed = await suspension.resume(
+                lease,
+                shares,
+                self._devices(moved, gpus),
+                socket,
+                self._states,
+                self._step,
+                self._now,
+            )
+        finally:
+            # Those that it left, or did not come to.
+            self.arbiters.retire_soon({share.gpu for share in (*lease.gpus, *shares)})
+        self.arbiters.refresh(resumed, _shares_ppm(shares, gpus))
+        return resumed
+
+    def _step(self, lease: Lease) -> None:
+        # Who ends a lease does not wait for who suspends it.
+        if lease.id not in self._leases or lease.id in self._ending:
+            raise LeaseNotFound(
+                f"Lease {lease.name} ended meanwhile.", "`tessera ps -a` shows how."
+            )
+        self.save(lease)
+        self.queue.advance()
+
+    def _find_out(self, lease: Lease) -> None:
+        """An earlier daemon ended while it suspended or resumed this lease."""
+        if lease.state not in (LeaseState.SUSPENDING, LeaseState.RESUMING):
+            return
+
+        async def ask() -> None:
+            try:
+                socket = self.workspace(lease.id).control
+                self._step(await suspension.settled(lease, socket, self._now))
+            except TesseraError as error:
+                _log.error("state of a lease unknown", lease=lease.name, error=error.message)
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     async def settle(self) -> None:
         """Takes in the ends of processes that already happened, so that answers are not stale."""
@@ -386,7 +471,7 @@ class LeaseService:
 
     def _watch(self, lease: Lease) -> None:
         watches = self._watches.setdefault(lease.id, [])
-        if lease.gatekeeper and lease.state is LeaseState.ACTIVE:
+        if lease.gatekeeper and lease.state not in (LeaseState.FAILED, LeaseState.RELEASED):
             watches.append(Watch(lease.gatekeeper, lambda: self._gatekeeper_ended(lease.id)))
         if lease.holder:
             watches.append(Watch(lease.holder, lambda: self._holder_ended(lease.id)))
@@ -443,6 +528,7 @@ class LeaseService:
     def _forget(self, lease: Lease) -> None:
         """The lease is over: its folder goes, its memory is free, its record stays in the store."""
         self.workspace(lease.id).remove()
+        self._states.remove(lease.id)
         self._leases.pop(lease.id, None)
         self._shares.end(lease.id)
         if lease.state is not LeaseState.RELEASED:

@@ -54,8 +54,9 @@ class Shares:
         self._begun[lease.id] = {}
         for share in lease.gpus:
             board, tenant = boards.of(share.gpu), boards.tenant(share.gpu, lease.id)
-            if board and tenant:
-                self._begun[lease.id][share.gpu] = (tenant.device_ns, board.device_ns)
+            if board:
+                own = tenant.device_ns if tenant else 0
+                self._begun[lease.id][share.gpu] = (own, board.device_ns)
 
     def end(self, lease_id: str) -> None:
         self._begun.pop(lease_id, None)

@@ -25,6 +25,11 @@
     |   +-- InvalidTransition
     |   +-- LeaseNotActive
     |   +-- GpuNotInUse
+    |   +-- AlreadySuspended
+    |   +-- NotSuspended
+    |   +-- SuspendUnsupported
+    |   +-- ResumeRefused
+    |   +-- DeviceLacksFeature
     |   +-- DaemonAlreadyRunning
     +-- NotPermitted                  exit 1, HTTP 403
     +-- UnreachableError              exit 5, HTTP 503
@@ -42,6 +47,9 @@
         |   +-- ProbeCrashed
         +-- GatekeeperFailed
         +-- ArbiterFailed
+        +-- SuspendFailed
+        +-- StateFileDamaged
+        +-- StateFileOtherVersion
         +-- ControlFailed
         |   +-- ControlRefused
         +-- QuotaPageUnreadable
@@ -187,6 +195,26 @@ class GpuNotInUse(ConflictError):
     """The GPU has no leases, so nothing is known of who holds it."""
 
 
+class AlreadySuspended(ConflictError):
+    """The lease is suspended, or on its way there."""
+
+
+class NotSuspended(ConflictError):
+    """The lease is not suspended, so there is nothing to resume."""
+
+
+class SuspendUnsupported(ConflictError):
+    """The program uses something that cannot be written down; nothing was changed."""
+
+
+class ResumeRefused(ConflictError):
+    """The saved state does not fit where it was to be resumed; it is whole."""
+
+
+class DeviceLacksFeature(ConflictError):
+    """The GPU cannot do what the program was told; the saved state is whole."""
+
+
 class DaemonAlreadyRunning(ConflictError):
     """Another daemon holds the lock of this runtime folder."""
 
@@ -265,11 +293,24 @@ class ControlFailed(HostError):
 
 
 class ControlRefused(ControlFailed):
-    """The gatekeeper answered with an error. `cause` is its word for programs."""
+    """The gatekeeper answered with an error. `cause` is its word for programs, `text` its reason."""
 
-    def __init__(self, message: str, hint: str = "", cause: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", cause: str = "", text: str = "") -> None:
         super().__init__(message, hint)
         self.cause = cause
+        self.text = text
+
+
+class SuspendFailed(HostError):
+    """The state could not be written, most likely for want of space; the lease goes on."""
+
+
+class StateFileDamaged(HostError):
+    """The saved state was changed, cut short or removed; no GPU was touched."""
+
+
+class StateFileOtherVersion(HostError):
+    """The saved state has a format that this version of Tessera does not read."""
 
 
 class QuotaPageUnreadable(HostError):

@@ -4,6 +4,8 @@
     pending --> active --> suspending --> suspended --> resuming --> active
        |          |            |              |            |
        +----------+------------+--------------+------------+--> released | failed
+    suspending --> active       where it could not be suspended
+    resuming --> suspended      where it could not be resumed
     failed --> released
 
 `released` is final. A failed lease holds no GPU memory any more, but stays listed with its reason until
@@ -52,9 +54,9 @@ ENDS = frozenset({LeaseState.RELEASED, LeaseState.FAILED})
 TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
     LeaseState.PENDING: frozenset({LeaseState.ACTIVE}) | ENDS,
     LeaseState.ACTIVE: frozenset({LeaseState.SUSPENDING}) | ENDS,
-    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED}) | ENDS,
+    LeaseState.SUSPENDING: frozenset({LeaseState.SUSPENDED, LeaseState.ACTIVE}) | ENDS,
     LeaseState.SUSPENDED: frozenset({LeaseState.RESUMING}) | ENDS,
-    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE}) | ENDS,
+    LeaseState.RESUMING: frozenset({LeaseState.ACTIVE, LeaseState.SUSPENDED}) | ENDS,
     LeaseState.FAILED: frozenset({LeaseState.RELEASED}),
     LeaseState.RELEASED: frozenset(),
 }

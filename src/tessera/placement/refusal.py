@@ -44,9 +44,7 @@ def _what(demand: Demand, capacities: Sequence[Capacity], rooms: Mapping[str, in
     return f"{wanted} do not fit: {roomy.gpu} has the most free, {format_bytes(roomy.free)}."
 
 
-def _what_would_fit(
-    demand: Demand, capacities: Sequence[Capacity], best: int, waited: bool
-) -> str:
+def _what_would_fit(demand: Demand, capacities: Sequence[Capacity], best: int, waited: bool) -> str:
     ideas = []
     if best > 0:
         ideas.append(f"ask for --memory {best} or less")

@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tessera.bench.calls import calls_targets, collect_counted, collect_series
+from tessera.bench.duty import Round, duty_run, duty_targets
 from tessera.bench.ledger import losses
 from tessera.bench.overhead import overhead_targets
 from tessera.bench.result import Account, Driver, Host, Report, make_series
+from tessera.bench.shared_result import IdleRun, ThroughputRun
+from tessera.bench.shares import fairness_targets, share_run, wait_run
+from tessera.model.policy import PolicyKind
 
 HOST = Host(
     cpu="A CPU",
@@ -116,4 +120,101 @@ def calls_report() -> Report:
         series=tuple(series.values()),
         counted=totals,
         targets=tuple(calls_targets(series, totals)),
+    )
+
+
+def shared_facts(experiment: str) -> dict[str, Any]:
+    """What every report of shared GPUs has in common."""
+    return {
+        "experiment": experiment,
+        "started_at": datetime(2026, 1, 2, tzinfo=UTC),
+        "host": HOST,
+        "tessera_version": "0.1.0",
+        "commit": "abc",
+        "drivers": {"bare": DRIVER},
+    }
+
+
+def fairness_report() -> Report:
+    """Two tenants under `equal` that are 1 % off, waits below their bound, and one missed target."""
+    sizes = [(100, "1/4"), (200, "3/4")]
+    shares = tuple(
+        share_run(policy, 2.0, 10**9, sizes, device_ns, [500.0, 500.0], 0.01)
+        for policy, device_ns in (
+            (PolicyKind.EQUAL, (490_000_000, 510_000_000)),
+            (PolicyKind.FIXED, (400_000_000, 600_000_000)),
+            (PolicyKind.BEST_EFFORT, (900_000_000, 100_000_000)),
+        )
+    )
+    waits = (wait_run(PolicyKind.EQUAL, 2.0, 3, [1e6, 2e6, 9e6], 400_000, 0.01),)
+    idles = tuple(
+        IdleRun(
+            policy=policy,
+            slice_ms=2.0,
+            pausing=(False, True),
+            while_paused=(kept, 0.0),
+            while_working=(0.48, 0.48),
+            kept=kept / 0.96,
+            foreign=0.02,
+        )
+        for policy, kept in ((PolicyKind.EQUAL, 0.95), (PolicyKind.FIXED, 0.49))
+    )
+    throughputs = (
+        ThroughputRun(
+            policy=PolicyKind.EQUAL,
+            slice_ms=2.0,
+            tenants=4,
+            alone=(3000.0, 3000.0),
+            together=(2970.0, 2940.0),
+            ratio=0.985,
+            foreign=(0.01, 0.03),
+        ),
+    )
+    return Report(
+        **shared_facts("fairness"),
+        parameters={"seconds": 1.0},
+        series=(make_series("wait", {"equal": [[1e6, 2e6, 9e6]]}),),
+        shares=shares,
+        waits=waits,
+        idles=idles,
+        throughputs=throughputs,
+        targets=fairness_targets(shares, waits, idles, throughputs),
+    )
+
+
+def stream_slice(cycle_ms: float, device_ms: float = 8.0, inputs: int = 100) -> dict[str, Any]:
+    """A turn of the image stream that took `cycle_ms` of wall time for each of its inputs."""
+    return {
+        "event": "slice",
+        "inputs": inputs,
+        "elapsed_ns": cycle_ms * inputs * 1e6,
+        "device_ns": device_ms * inputs * 1e6,
+        "response_ns": 9e6 * inputs,
+    }
+
+
+def quarters_report() -> Report:
+    """At a duty of 0.20 the promise is kept by `equal`, and not by `best-effort`."""
+    points = (
+        (PolicyKind.EQUAL, 0.2, 40.0, 41.0),
+        (PolicyKind.BEST_EFFORT, 0.2, 40.0, 48.0),
+        (PolicyKind.FIXED, 0.2, 40.0, 60.0),
+        (PolicyKind.EQUAL, 0.4, 20.0, 33.0),
+    )
+    runs = tuple(
+        duty_run(
+            policy,
+            2.0,
+            duty,
+            31e6,
+            [Round(stream_slice(alone), [stream_slice(together)] * 4, 0.01)] * 3,
+        )
+        for policy, duty, alone, together in points
+    )
+    return Report(
+        **shared_facts("quarters"),
+        parameters={"jobs": 4, "arrivals": "fixed"},
+        series=(),
+        duties=runs,
+        targets=duty_targets(runs),
     )

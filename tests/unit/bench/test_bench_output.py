@@ -21,12 +21,14 @@ from tessera.bench.plots import write_plot
 from tessera.bench.result import Report
 from tessera.bench.sides import parse_sides, side_command
 from tessera.bench.tables import bulk_bytes, print_report
-from tessera.model.errors import InvalidRequest
+from tessera.model.errors import InvalidRequest, UsageError
 from tessera.model.units import format_duration
-from unit.bench.samples import calls_report, overhead_report
+from unit.bench.samples import calls_report, fairness_report, overhead_report, quarters_report
 
 REPORTS = pytest.mark.parametrize(
-    "report", [overhead_report(), calls_report()], ids=["overhead", "calls"]
+    "report",
+    [overhead_report(), calls_report(), fairness_report(), quarters_report()],
+    ids=["overhead", "calls", "fairness", "quarters"],
 )
 
 
@@ -49,6 +51,19 @@ def test_the_calls_table_tells_bandwidth_and_round_trips() -> None:
     assert "11.18 GB/s" in text
     assert "round_trip_finish" in text
     assert "reached" in text
+
+
+def test_the_fairness_tables_tell_shares_waits_and_who_got_idle_time() -> None:
+    text = printed(fairness_report())
+    for figure in ("49.0 (50.0)", "1.00 %", "15.00 %", "0.9850", "pauses", "4.43"):
+        assert figure in text, figure
+    assert "missed" in text
+
+
+def test_the_quarters_table_tells_slowdown_gain_model_and_limit() -> None:
+    text = printed(quarters_report())
+    for figure in ("2.5 %", "3.90", "16.1 %", "3.45", "-13.6 %", "4.00", "9.0 ms"):
+        assert figure in text, figure
 
 
 @REPORTS
@@ -104,6 +119,11 @@ def test_only_leased_sides_go_through_tessera_run() -> None:
     assert leased[3:] == ["run", "--fraction", "1/4", "--transport", "unix", "--", "prog", "--flag"]
 
 
+def test_a_lease_gets_the_weight_that_is_asked_for() -> None:
+    leased = side_command("shm", ["prog"], "1/4", weight=200)
+    assert leased[leased.index("--weight") + 1] == "200"
+
+
 def test_cores_are_parsed_as_taskset_does() -> None:
     assert parse_cores("0,2-4") == {0, 2, 3, 4}
     for text in ("", "a", "1-", "-1", "0-99999999999999"):
@@ -118,10 +138,19 @@ def test_cores_are_parsed_as_taskset_does() -> None:
         ["overhead", "--on", "bare,rdma"],
         ["calls", "--plot", "plot.gif"],
         ["calls", "--cores", "4095"],
+        ["fairness", "--tenants", "1"],
+        ["fairness", "--tenants", "2,x"],
+        ["fairness", "--policies", "equal,kind"],
+        ["fairness", "--slice", "1h"],
+        ["fairness", "--plot", "plot.gif"],
+        ["quarters", "--duty", "0"],
+        ["quarters", "--duty", "0.2,nan"],
+        ["quarters", "--arrivals", "late"],
+        ["quarters", "--slice", "31ms"],
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_measured(arguments: list[str]) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(UsageError):
         app(arguments, standalone_mode=False)
 
 

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a policy shares a GPU: shares under saturation, waits, time that is left over, throughput.
+
+Four questions, each with tenants that do nothing but want the device (native/bench/tenant.cpp):
+  shares      2, 4 and 8 tenants that always want it: does each get what it is due?
+  waits       one that wants it now and then, beside three that always do: how long does it wait?
+  idle        two of four pause for a while: who gets their time?
+  throughput  four that always want it, beside one alone: what does sharing itself cost?
+
+The shares are device time as the GPU's board has it, read twice in the middle of a turn, so that no
+start and no end of a tenant is inside the window. The tenants count their kernels, which are of one
+length, as a check that does not depend on Tessera's own bookkeeping.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from statistics import median
+
+import tessera
+from tessera.bench.contest import Say
+from tessera.bench.control import Control, Reading
+from tessera.bench.crew import Crew, Tenancy
+from tessera.bench.host import commit, describe_host
+from tessera.bench.ledger import UNDISTURBED
+from tessera.bench.player import Message, Player
+from tessera.bench.quiet import quietest
+from tessera.bench.result import Driver, Report, Series, make_series
+from tessera.bench.shared_result import IdleRun, ShareRun, ThroughputRun, WaitRun
+from tessera.bench.shares import (
+    fairness_targets,
+    kernels_between,
+    pieces,
+    share_run,
+    wait_run,
+    weights,
+)
+from tessera.bench.sides import bare_environment, private_daemon
+from tessera.model.policy import PolicyKind
+from tessera.native import find
+
+TENANT_PROGRAM = "tessera-bench-tenant"
+# From a turn's begin until all tenants surely work, and from the window's end until the first stops.
+MARGIN_SECONDS = 0.3
+FOUR = tuple("abcd")
+POLICIES = (
+    PolicyKind.EQUAL,
+    PolicyKind.WEIGHTED,
+    PolicyKind.FIXED,
+    PolicyKind.BEST_EFFORT,
+)
+_QUARTER = "1/4"
+
+
+@dataclass(frozen=True)
+class FairnessPlan:
+    """What to measure: windows of `seconds` under each policy; kernels of `kernel_us` of device time.
+
+    `think_ms` is the mean pause of the interactive tenant, `pairs` how often one tenant alone and all
+    together take turns, and `patience` how often a window is measured again while others disturb it.
+    """
+
+    tenants: tuple[int, ...] = (2, 4, 8)
+    policies: tuple[PolicyKind, ...] = POLICIES
+    time_slice: str = "auto"
+    seconds: float = 4.0
+    kernel_us: int = 300
+    think_ms: int = 20
+    pairs: int = 5
+    patience: int = 2
+    transport: str = "shm"
+
+
+def run_fairness(plan: FairnessPlan, say: Say) -> Report:
+    """Measures. Raises BenchError's children, NativeProgramMissing, and what the daemon answers."""
+    started, host = datetime.now(UTC), describe_host()
+    with ExitStack() as stack:
+        environment = stack.enter_context(private_daemon(needed=True))
+        loops, driver = _calibrate(plan, say)
+        control = stack.enter_context(Control(environment))
+        scene = Scene(plan, environment, control, loops, say)
+        shares = [run for count in plan.tenants for run in scene.shares(count)]
+        waits, wait_samples = scene.waits()
+        idles = scene.idles()
+        throughputs = [scene.throughput()]
+    return Report(
+        experiment="fairness",
+        started_at=started,
+        host=host,
+        tessera_version=tessera.__version__,
+        commit=commit(),
+        drivers={"bare": driver},
+        parameters={
+            "time_slice": plan.time_slice,
+            "seconds": plan.seconds,
+            "kernel_us": plan.kernel_us,
+            "kernel_loops": loops,
+            "think_ms": plan.think_ms,
+            "pairs": plan.pairs,
+            "transport": plan.transport,
+        },
+        series=wait_samples,
+        shares=tuple(shares),
+        waits=tuple(waits),
+        idles=tuple(idles),
+        throughputs=tuple(throughputs),
+        targets=fairness_targets(shares, waits, idles, throughputs),
+    )
+
+
+def _calibrate(plan: FairnessPlan, say: Say) -> tuple[int, Driver]:
+    """The loops of a kernel, found once for all tenants and on the bare device, and that device."""
+    say(f"finding the kernel that takes {plan.kernel_us} us")
+    command = tenant_command("saturating", kernel_us=plan.kernel_us)
+    with Player("calibration", command, bare_environment()) as player:
+        ready = player.wait_ready()
+        player.finish()
+    say(f"{ready['loops']} loops take {ready['kernel_ns'] / 1e3:.0f} us")
+    return int(ready["loops"]), Driver(**{name: ready[name] for name in Driver.model_fields})
+
+
+def tenant_command(mode: str, **options: int) -> list[str]:
+    """The tenant in lockstep; `options` are its own, in milliseconds, microseconds or counts."""
+    words = [str(find(TENANT_PROGRAM)), mode, "--lockstep"]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+class Scene:
+    """The four questions, asked of one daemon."""
+
+    def __init__(
+        self,
+        plan: FairnessPlan,
+        environment: Mapping[str, str],
+        control: Control,
+        loops: int,
+        say: Say,
+    ) -> None:
+        self._plan = plan
+        self._environment = environment
+        self._say = say
+        self._control = control
+        self._saturating = tenant_command("saturating", loops=loops)
+        self._interactive = tenant_command(
+            "interactive", loops=loops, think_us=plan.think_ms * 1000
+        )
+        phase = round(1000 * (plan.seconds / 2 + 2 * MARGIN_SECONDS))
+        self._phased = tenant_command("phased", loops=loops, idle_ms=phase, work_ms=phase)
+        self._phase_seconds = phase / 1000
+
+    def _crew(self, tenancies: Sequence[Tenancy]) -> Crew:
+        return Crew(tenancies, self._plan.transport, self._environment, self._say)
+
+    def _four(self, *commands: Sequence[str]) -> Crew:
+        named = zip(FOUR, commands, strict=True)
+        return self._crew([Tenancy(name, command, _QUARTER) for name, command in named])
+
+    def _set(self, crew: Crew, policy: PolicyKind) -> float:
+        gpu = self._control.gpu_of(crew.leases[0])
+        return self._control.set_policy(gpu, policy, self._plan.time_slice)
+
+    def _readings(self, begins: Sequence[float], seconds: float) -> list[tuple[Reading, Reading]]:
+        """Two readings, `seconds` apart, from each of `begins` (seconds from now) on."""
+        start = time.monotonic()
+        found = []
+        for begin in begins:
+            _sleep_until(start + begin)
+            before = self._control.read()
+            _sleep_until(start + begin + seconds)
+            found.append((before, self._control.read()))
+        return found
+
+    def shares(self, count: int) -> list[ShareRun]:
+        """All of `count` tenants saturating, under each policy."""
+        self._say(f"{count} saturating tenants: starting")
+        sizes = list(zip(weights(count), pieces(count), strict=True))
+        tenancies = [
+            Tenancy(f"t{number}", self._saturating, piece, weight)
+            for number, (weight, piece) in enumerate(sizes)
+        ]
+        with self._crew(tenancies) as crew:
+            return [self._share(crew, policy, sizes) for policy in self._plan.policies]
+
+    def _share(self, crew: Crew, policy: PolicyKind, sizes: Sequence[tuple[int, str]]) -> ShareRun:
+        slice_ms, seconds = self._set(crew, policy), self._plan.seconds
+        turn = dict.fromkeys(crew.players, round(1000 * (seconds + 2 * MARGIN_SECONDS)))
+        (slices, [(before, after)]), foreign = quietest(
+            lambda: crew.run(turn, lambda: self._readings([MARGIN_SECONDS], seconds)),
+            self._plan.patience,
+        )
+        window = before.taken_ns, after.taken_ns
+        run = share_run(
+            policy,
+            slice_ms,
+            window[1] - window[0],
+            sizes,
+            after.since(before, crew.leases),
+            [kernels_between(message["ticks"], *window) for message in slices.values()],
+            foreign,
+        )
+        error = "nothing promised" if run.error is None else f"share error {100 * run.error:.2f} %"
+        self._say(
+            f"{len(sizes)} saturating, {policy}: {error}, busy {run.busy:.3f}{disturbed(foreign)}"
+        )
+        return run
+
+    def waits(self) -> tuple[list[WaitRun], tuple[Series, ...]]:
+        """One interactive tenant beside three saturating ones, under each policy."""
+        self._say("an interactive tenant beside three saturating ones: starting")
+        others = [self._saturating] * 3
+        runs: list[WaitRun] = []
+        samples: dict[str, list[list[float]]] = {}
+        with self._four(self._interactive, *others) as crew:
+            for policy in self._plan.policies:
+                run, samples[policy.value] = self._wait(crew, policy)
+                runs.append(run)
+        return runs, (make_series("wait", samples),)
+
+    def _wait(self, crew: Crew, policy: PolicyKind) -> tuple[WaitRun, list[list[float]]]:
+        slice_ms = self._set(crew, policy)
+        (waits, longest), foreign = quietest(lambda: self._interact(crew), self._plan.patience)
+        run = wait_run(policy, slice_ms, len(FOUR) - 1, waits, longest, foreign)
+        self._say(
+            f"interactive, {policy}: wait p50 {run.p50:.2f}, p99 {run.p99:.2f} slices of "
+            f"{slice_ms:g} ms (bound {run.bound:.1f}){disturbed(foreign)}"
+        )
+        return run, [waits]
+
+    def _interact(self, crew: Crew) -> tuple[list[float], int]:
+        """The waits of the first of four while the others work, and their longest kernel; in ns."""
+        # Twice as long as another window: of the waits the hundredth part is looked at.
+        turn, margin = round(2000 * self._plan.seconds), round(1000 * MARGIN_SECONDS)
+        for name in FOUR[1:]:
+            crew.players[name].begin(turn + 2 * margin)
+        time.sleep(MARGIN_SECONDS)
+        waits = crew.players[FOUR[0]].play(turn)["samples"]["wait"]
+        others = [crew.players[name].answer() for name in FOUR[1:]]
+        return waits, max(int(message["longest_ns"]) for message in others)
+
+    def idles(self) -> list[IdleRun]:
+        """Two saturating tenants beside two that first pause and then work, under each policy."""
+        self._say("two saturating tenants beside two that pause: starting")
+        commands = (self._saturating, self._saturating, self._phased, self._phased)
+        with self._four(*commands) as crew:
+            return [self._idle(crew, policy) for policy in self._plan.policies]
+
+    def _idle(self, crew: Crew, policy: PolicyKind) -> IdleRun:
+        slice_ms, phase = self._set(crew, policy), self._phase_seconds
+        turn = dict.fromkeys(FOUR, round(2000 * phase))
+        begins, seconds = (MARGIN_SECONDS, phase + MARGIN_SECONDS), self._plan.seconds / 2
+        (_, readings), foreign = quietest(
+            lambda: crew.run(turn, lambda: self._readings(begins, seconds)), self._plan.patience
+        )
+        paused, working = (
+            tuple(
+                used / (after.taken_ns - before.taken_ns)
+                for used in after.since(before, crew.leases)
+            )
+            for before, after in readings
+        )
+        kept = sum(paused) / sum(working)
+        self._say(
+            f"two of four pause, {policy}: {kept:.3f} of the device time is used meanwhile"
+            f"{disturbed(foreign)}"
+        )
+        return IdleRun(
+            policy=policy,
+            slice_ms=slice_ms,
+            pausing=(False, False, True, True),
+            while_paused=paused,
+            while_working=working,
+            kept=kept,
+            foreign=foreign,
+        )
+
+    def throughput(self) -> ThroughputRun:
+        """One saturating tenant alone, and four together, by turns; under `equal`."""
+        self._say("four saturating tenants and one alone, by turns: starting")
+        pairs: list[tuple[float, float]] = []
+        foreign: list[float] = []
+        with self._four(*[self._saturating] * 4) as crew:
+            slice_ms = self._set(crew, PolicyKind.EQUAL)
+            for number in range(self._plan.pairs):
+                pair, part = quietest(partial(self._pair, crew, number), self._plan.patience)
+                pairs.append(pair)
+                foreign.append(part)
+                ratio = f"{pair[1] / pair[0]:.4f}"
+                self._say(f"pair {number + 1}: together / alone {ratio}{disturbed(part)}")
+        return ThroughputRun(
+            policy=PolicyKind.EQUAL,
+            slice_ms=slice_ms,
+            tenants=len(FOUR),
+            alone=tuple(alone for alone, _ in pairs),
+            together=tuple(together for _, together in pairs),
+            ratio=median(together / alone for alone, together in pairs),
+            foreign=tuple(foreign),
+        )
+
+    def _pair(self, crew: Crew, number: int) -> tuple[float, float]:
+        """Kernels per second of one alone, another in each pair, and of all; first comes one or the other."""
+        single = (FOUR[number % len(FOUR)],)
+        if number % 2 == 0:
+            return self._rate(crew, single), self._rate(crew, FOUR)
+        together = self._rate(crew, FOUR)
+        return self._rate(crew, single), together
+
+    def _rate(self, crew: Crew, names: Sequence[str]) -> float:
+        """Kernels per second of all `names` together, in the middle of a turn."""
+        turn = round(1000 * (self._plan.seconds / 2 + 2 * MARGIN_SECONDS))
+        slices, _ = crew.run(dict.fromkeys(names, turn), lambda: None)
+        return middle_rate(list(slices.values()), round(MARGIN_SECONDS * 1e9))
+
+
+def disturbed(foreign: float) -> str:
+    """A word on others, where they took more than hardly anything."""
+    return "" if foreign <= UNDISTURBED else f" (others took {100 * foreign:.0f} % of the cores)"
+
+
+def middle_rate(slices: Sequence[Message], margin_ns: int) -> float:
+    """Kernels per second of all `slices` together, while all of them worked."""
+    begin = max(int(message["began_ns"]) for message in slices) + margin_ns
+    end = min(int(message["ended_ns"]) for message in slices) - margin_ns
+    done = sum(kernels_between(message["ticks"], begin, end) for message in slices)
+    return 1e9 * done / (end - begin)
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lease that was suspended and resumed computes what it would have computed undisturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import workloads
+from helpers.host import Host, Running
+from tessera.bench.demo import keep_caches
+from tessera.bench.examples import find_example
+from tessera.model.errors import (
+    AlreadySuspended,
+    NoCapacity,
+    NotSuspended,
+    StateFileDamaged,
+    StateFileOtherVersion,
+)
+from tessera.model.suspension import Keep
+
+ROOT = Path(__file__).resolve().parents[2]
+LANGUAGE_MODEL = [
+    sys.executable,
+    str(find_example("language_model")),
+    *("--json-lines", "--steps", "40", "--report-every", "2"),
+]
+TWO_DEVICES = {"POCL_DEVICES": "pthread basic"}
+
+# What can be unfinished at once: a kernel whose argument was changed after it was enqueued, a read, a map,
+# an image, a part of a buffer, a callback and a thread in a wait, all behind a user event.
+EVERYTHING = """
+import sys, threading
+import numpy as np
+import pyopencl as cl
+
+context = cl.create_some_context(interactive=False)
+commands = cl.CommandQueue(context)
+flags = cl.mem_flags
+source = '''
+kernel void add(global int* p, int n) { p[get_global_id(0)] += n; }
+kernel void twice(global int* p) { p[get_global_id(0)] *= 2; }
+'''
+add = cl.Kernel(cl.Program(context, source).build(), "add")
+twice = cl.Kernel(cl.Program(context, source).build(), "twice")
+numbers = np.arange(1024, dtype=np.int32)
+buffer = cl.Buffer(context, flags.READ_WRITE | flags.COPY_HOST_PTR, hostbuf=numbers)
+part = buffer[2048:4096]
+pixels = np.arange(16 * 16 * 4, dtype=np.float32).reshape(16, 16, 4)
+kind = cl.ImageFormat(cl.channel_order.RGBA, cl.channel_type.FLOAT)
+image = cl.create_image(context, flags.READ_WRITE | flags.COPY_HOST_PTR, kind, shape=(16, 16),
+                        hostbuf=pixels)
+mapped, event = cl.enqueue_map_buffer(commands, buffer, cl.map_flags.READ, 0, (1024,), np.int32)
+event.wait()
+
+gate = cl.UserEvent(context)
+add.set_args(buffer, np.int32(5))
+first = cl.enqueue_nd_range_kernel(commands, add, (1024,), None, wait_for=[gate])
+add.set_args(part, np.int32(100))
+second = cl.enqueue_nd_range_kernel(commands, add, (512,), None)
+twice.set_args(buffer)
+cl.enqueue_nd_range_kernel(commands, twice, (1024,), None)
+add.set_args(buffer, np.int32(0))
+result = np.empty(1024, np.int32)
+read = cl.enqueue_copy(commands, result, buffer, is_blocking=False)
+told = threading.Event()
+read.set_callback(cl.command_execution_status.COMPLETE, lambda status: told.set())
+waited = threading.Event()
+threading.Thread(target=lambda: (second.wait(), waited.set()), daemon=True).start()
+other = threading.Event()
+threading.Thread(target=lambda: (commands.finish(), other.set()), daemon=True).start()
+commands.flush()
+print("ready", flush=True)
+sys.stdin.readline()
+assert not told.is_set() and not waited.is_set() and not other.is_set()
+assert (mapped == numbers).all()
+gate.set_status(cl.command_execution_status.COMPLETE)
+for each in (told, waited, other):
+    assert each.wait(30)
+expected = numbers + 5
+expected[512:] += 100
+assert (result == expected * 2).all(), (result[:3], result[512:515])
+seen = np.empty_like(pixels)
+cl.enqueue_copy(commands, seen, image, origin=(0, 0), region=(16, 16))
+assert (seen == pixels).all()
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def warm_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host with the compiled kernels of earlier runs."""
+    for name in ("POCL_CACHE_DIR", "CACHEDB"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    keep_caches(ROOT / ".cache")
+    for name in ("POCL_CACHE_DIR", "CACHEDB"):
+        host.environment[name] = os.environ[name]
+    return host
+
+
+def gpu_memory(host: Host) -> list[tuple[int, int]]:
+    """Leased and free bytes of each GPU."""
+    return [(gpu["leased"], gpu["free"]) for gpu in host.json("gpus")]
+
+
+def state_files(host: Host) -> list[Path]:
+    return sorted((host.state / "suspended").glob("*/*"))
+
+
+def run_on_the_whole_device(host: Host) -> None:
+    done = host.run("run", "--", sys.executable, "-c", workloads.COMPUTE, "4096", stdin="")
+    assert done.stdout.split() == ["ready", "done"]
+
+
+def records(program: Running) -> Iterator[dict[str, Any]]:
+    assert program.stdout is not None
+    for line in program.stdout:
+        yield json.loads(line)
+
+
+def suspend_and_resume(host: Host, name: str, to: str, *gpu: str) -> None:
+    host.run("suspend", name, "--to", to)
+    assert host.leases()[0].state == "suspended"
+    assert all(leased == 0 for leased, _ in gpu_memory(host))
+    assert bool(state_files(host)) == (to == "disk")
+    run_on_the_whole_device(host)
+    host.run("resume", name, *gpu)
+    assert not state_files(host)
+
+
+def train(host: Host, moments: int, seed: int, *gpu: str) -> str:
+    """The checksum of the weights of a training that is suspended at so many random moments."""
+    choice = random.Random(seed)
+    reports = sorted(choice.sample(range(1, 20), moments))
+    with host.start("run", "-f", "1/4", "-n", "lm", "--", *LANGUAGE_MODEL) as program:
+        report = 0
+        for record in records(program):
+            if record["event"] == "result":
+                return str(record["sha256"])
+            report += record["event"] == "step"
+            if record["event"] == "step" and report in reports:
+                time.sleep(choice.random() * 0.2)
+                suspend_and_resume(host, "lm", "disk", *gpu)
+    assert program.stderr is not None
+    raise AssertionError(f"the training ended early: {host.log}")
+
+
+@pytest.fixture(scope="session")
+def undisturbed() -> str:
+    """The checksum without Tessera."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("POCL_CACHE_DIR", "CACHEDB"):
+            patch.setenv(name, "")
+            patch.delenv(name)
+        keep_caches(ROOT / ".cache")
+        done = subprocess.run(LANGUAGE_MODEL, capture_output=True, text=True, check=True)
+    return str(json.loads(done.stdout.splitlines()[-1])["sha256"])
+
+
+def test_training_is_bit_identical(warm_host: Host, undisturbed: str) -> None:
+    assert train(warm_host, 3, seed=time.time_ns()) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(7))
+def test_training_is_bit_identical_at_many_moments(
+    warm_host: Host, undisturbed: str, seed: int
+) -> None:
+    assert train(warm_host, 3, seed) == undisturbed
+
+
+def test_training_goes_on_on_another_device(warm_host: Host, undisturbed: str) -> None:
+    warm_host.environment.update(TWO_DEVICES)
+    assert train(warm_host, 1, time.time_ns(), "--gpu", "gpu1") == undisturbed
+
+
+@pytest.mark.parametrize("to", ["memory", "disk"])
+def test_everything_unfinished_is_finished_after_the_resume(host: Host, to: str) -> None:
+    arguments = ("-n", "all", "--", sys.executable, "-c", EVERYTHING)
+    with host.start("run", "-f", "1/4", *arguments, stdin=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdin is not None
+        assert program.stdout.readline() == "ready\n"
+        needs = host.json("suspend", "all", "--check")
+        assert needs["device"] >= 4096 and needs["objects"] > 8
+        suspend_and_resume(host, "all", to)
+        suspend_and_resume(host, "all", to)
+        program.stdin.write("go\n")
+        program.stdin.flush()
+        out, err = program.communicate(timeout=60)
+        assert (out, program.returncode) == ("done\n", 0), err
+
+
+def test_new_programs_wait_for_the_resume(host: Host) -> None:
+    with host.start(
+        "run", "-n", "one", "--", sys.executable, "-c", workloads.MEMORY, stdin=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None and program.stdin is not None
+        assert program.stdout.readline() == "ready\n"
+        host.run("suspend", "one")
+        environment = host.json("show", "one")["environment"]
+        late = subprocess.Popen(
+            [sys.executable, "-c", workloads.COMPUTE, "4096"],
+            env={**host.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(1)
+        assert late.poll() is None
+        host.run("resume", "one")
+        assert late.communicate(timeout=60)[0].split() == ["ready", "done"]
+        program.stdin.close()
+
+
+def test_errors_have_names_and_lose_nothing(host: Host) -> None:
+    with host.start(
+        "run", "-n", "one", "--", sys.executable, "-c", workloads.COMPUTE, "65536",
+        stdin=subprocess.PIPE,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        with host.client() as client:
+            with pytest.raises(NotSuspended):
+                client.resume("one")
+            client.suspend("one", Keep.DISK)
+            with pytest.raises(AlreadySuspended):
+                client.suspend("one")
+            with pytest.raises(AlreadySuspended):
+                client.suspend_check("one")
+            (file,) = state_files(host)
+            whole = file.read_bytes()
+            for damaged, error in (
+                (whole[:-1], StateFileDamaged),
+                (whole[:100] + b"?" + whole[101:], StateFileDamaged),
+                (whole[:8] + b"\x63" + whole[9:], StateFileOtherVersion),
+            ):
+                file.write_bytes(damaged)
+                with pytest.raises(error):
+                    client.resume("one")
+            file.write_bytes(whole)
+            with pytest.raises(NoCapacity):
+                client.resume("one", ["gpu7"])
+        # A daemon that comes back finds the lease suspended, and can resume it.
+        host.kill_daemon()
+        assert host.leases()[0].state == "suspended"
+        host.run("resume", "one")
+        assert host.leases()[0].state == "active"
+        out, err = program.communicate("\n", timeout=60)
+        assert (out, program.returncode) == ("done\n", 0), err
+
+
+def test_a_lease_can_be_stopped_while_it_is_suspended(host: Host) -> None:
+    with host.start(
+        "run", "-n", "one", "--", sys.executable, "-c", workloads.COMPUTE, "65536",
+        stdin=subprocess.PIPE,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        host.run("suspend", "one", "--to", "disk")
+        host.run("stop", "one")
+        program.communicate(timeout=60)
+        assert not state_files(host) and not host.leases()
