@@ -89,7 +89,9 @@ def test_stats(fake_host: Host) -> None:
         slot.state, slot.transport, slot.worker_pid, slot.client_pid = 2, 1, 77, 78
         slot.messages, slot.round_trips, slot.used[0] = 12345, 6, 1 << 19
     fakes.install(fake_host.folder / "native", page=bytes(page))
-    with fake_host.start("run", "--name", "job", "--", "sleep", "60") as program:
+    with fake_host.start(
+        "run", "--name", "job", "--memory", "1GiB", "--", "sleep", "60"
+    ) as program:
         eventually(lambda: bool(fake_host.leases()), "the lease is there")
         stats = fake_host.json("stats")
         assert stats == fake_host.json("stats", "job")

@@ -322,7 +322,7 @@ def test_a_stale_socket_is_replaced(fake_host: Host) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"", "not HTTP"),
+        (b"", "ended before it answered"),
         (b"\0\xff garbage \r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\n{}", "names no version"),
         (b"HTTP/1.1 201 OK\r\ntessera-version: 0.0.1\r\n\r\n{}", "version 0.0.1"),
@@ -349,19 +349,41 @@ def test_something_else_on_the_socket(fake_host: Host, answer: bytes, said: str)
 
 def test_the_fast_path_reads_what_the_full_command_reads() -> None:
     words = ["--fraction=1/4", "-n", "x", "-t", "tcp", "-g", "2", "--identity", "device"]
-    words += ["--weight", "7"]
+    words += ["--wait", "--priority", "-7", "--placement=spread", "--weight", "7"]
     options = run.parse([*words, "--", "a", "-b"])
     assert options is not None
     assert (options.identity, options.weight) == ("device", "7")
     assert (options.fraction, options.name, options.transport) == ("1/4", "x", "tcp")
     assert (options.gpus, options.command) == ("2", ["a", "-b"])
+    assert (options.wait, options.priority) == (run.FOREVER, "-7")
+    assert (options.placement, options.weight) == ("spread", "7")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wait", "command"),
+    [
+        (["--wait", "a"], run.FOREVER, ["a"]),
+        (["--wait", "--", "9"], run.FOREVER, ["9"]),
+        (["--wait", "9", "a"], "9", ["a"]),
+        (["--wait=0.5", "a"], "0.5", ["a"]),
+        (["-n", "--wait", "a", "--wait", "b"], None, ["a", "--wait", "b"]),
+        (["a", "--wait"], None, ["a", "--wait"]),
+    ],
+)
+def test_a_wait_may_go_without_a_time(
+    arguments: list[str], wait: str | None, command: list[str]
+) -> None:
+    options = run.parse(arguments)
+    assert options is not None
+    assert (options.wait, options.command) == (wait, command)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [[], ["--help"], ["-f"], ["--bogus", "a"], ["--gpus", "x", "a"], ["-f=1/4", "a"], ["--"]]
     + [["-f", "1/2", "-m", "1", "a"], ["--transport", "pigeon", "a"], ["--gpus", "-1", "a"]]
-    + [["--identity", "pigeon", "a"], ["--weight", "0", "a"], ["-w", "1" * 99, "a"]],
+    + [["--identity", "pigeon", "a"], ["--placement", "sideways", "a"], ["--wait=soon", "a"]]
+    + [["--weight", "0", "a"], ["-w", "1" * 99, "a"], ["--priority", "high", "a"], ["--wait"]],
 )
 def test_the_fast_path_leaves_the_rest_to_the_full_command(arguments: list[str]) -> None:
     assert run.parse(arguments) is None

@@ -26,9 +26,9 @@ Scenario = Callable[[LeaseService], Awaitable[None]]
 class Daemons:
     """A runtime folder, a database and fake programs, on which daemons come and go."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, devices: int = 2) -> None:
         self.folder = folder / "run"
-        self.native = fakes.install(folder / "native")
+        self.native = fakes.install(folder / "native", devices)
         self.url = f"sqlite:///{folder}/state/tessera.db"
 
     def behave(self, mode: str) -> None:

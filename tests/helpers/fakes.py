@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stand-ins for the native programs, for tests of the daemon's own logic.
 
-The fake gatekeeper keeps the real one's promises towards the daemon (arguments, ready line, socket, quota
-page, SIGTERM) and serves nobody. How it misbehaves is chosen by a file `mode` beside it. The fake arbiter
-makes a board that nobody uses, takes over the one that is there, and notes in `arbiter-notes` what it was
-told; `arbiter-mode` chooses how it misbehaves.
+The fake gatekeeper keeps the real one's promises towards the daemon (arguments, ready line, sockets, quota
+page, SIGTERM) and serves nobody. How it misbehaves is chosen by the files `mode` and `control-mode` beside
+it. The fake arbiter makes a board that nobody uses, takes over the one that is there, and notes in
+`arbiter-notes` what it was told; `arbiter-mode` chooses how it misbehaves.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ while True:
 """
 
 GATEKEEPER = """#!{python} -S
-import json, os, signal, socket, sys, time
+import json, os, signal, socket, struct, sys, time
 mode = open(os.path.join(os.path.dirname(__file__), "mode")).read().strip()
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+gpus = [value for option, value in zip(sys.argv[1::2], sys.argv[2::2]) if option == "--gpu"]
 print("mode", mode, flush=True)
 if mode == "fail":
     sys.exit("no such device")
@@ -66,20 +67,56 @@ if mode == "silent":
 def end(*_):
     os.unlink(arguments["--listen"])
     os.unlink(arguments["--quota"])
+    os.unlink(arguments["--control"])
     os._exit(0)
 signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else end)
 os.umask(0o177)
+page = bytearray({page!r})
+def word(index, offset):
+    return {gpus} + index * {gpu_size} + offset
+def read_used(index):
+    with open(arguments["--quota"], "rb") as quota:
+        return struct.unpack_from("<Q", quota.read(), word(index, {used}))[0]
+def write_limit(index, limit):
+    with open(arguments["--quota"], "r+b") as quota:
+        quota.seek(word(index, {limit}))
+        quota.write(struct.pack("<Q", limit))
 with open(arguments["--quota"], "wb") as quota:
-    quota.write({page!r})
+    quota.write(page)
+    quota.seek({gpu_count})
+    quota.write(struct.pack("<I", len(gpus)))
+for index, gpu in enumerate(gpus):
+    write_limit(index, int(gpu.split(":")[2]))
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(arguments["--listen"])
 listener.listen()
+control = socket.socket(socket.AF_UNIX)
+control.bind(arguments["--control"])
+control.listen()
+def resize(words):
+    pairs = list(zip(words[0::2], words[1::2]))
+    if any(limit < read_used(index) for index, limit in pairs):
+        return b"error below-use more is in use\\n"
+    for index, limit in pairs:
+        write_limit(index, limit)
+    return b"ok\\n"
+def serve(peer):
+    told = open(os.path.join(os.path.dirname(__file__), "control-mode")).read().strip()
+    line = peer.makefile().readline().split()
+    if told == "deaf":
+        return
+    answer = resize([int(word) for word in line[1:]])
+    if told == "mute":
+        return
+    peer.sendall(b"error failed as told\\n" if told == "refuse" else answer)
 ready = int(arguments["--ready-fd"])
 answer = b"no json" if mode == "garbage" else json.dumps({{"tcp_port": 4242}}).encode()
 os.write(ready, answer + b"\\n")
 os.close(ready)
 while True:
-    signal.pause()
+    peer, _ = control.accept()
+    with peer:
+        serve(peer)
 """
 
 PROBE = """#!{python} -S
@@ -151,15 +188,25 @@ def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
     """Writes the fake programs into `folder`, for TESSERA_NATIVE_DIR."""
     folder.mkdir(exist_ok=True)
     text = json.dumps(report([device(index) for index in range(devices)]))
+    places = quota.layout()
     programs = {
         native.ARBITER: ARBITER.format(
             python=sys.executable, head=BOARD_HEAD, size=sizeof(board.Board)
         ),
-        native.GATEKEEPER: GATEKEEPER.format(python=sys.executable, page=page),
+        native.GATEKEEPER: GATEKEEPER.format(
+            python=sys.executable,
+            page=page,
+            gpu_count=places["gpu_count"][0],
+            gpus=places["gpus"][0],
+            gpu_size=sizeof(quota.GpuQuota),
+            limit=places["gpus.limit"][0],
+            used=places["gpus.used"][0],
+        ),
         native.PROBE: PROBE.format(python=sys.executable, report=text),
         native.WORKER: "",
         native.CLIENT_LIBRARY: "",
         "mode": "well",
+        "control-mode": "well",
         "probe-mode": "well",
         "arbiter-mode": "well",
     }

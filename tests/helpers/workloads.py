@@ -99,7 +99,8 @@ except cl.Error as error:
 """
 )
 
-# Takes memory as its standard input asks: "take BYTES", "free", "steps"; answers each line.
+# Takes memory as its standard input asks: "take BYTES", "free", "steps"; answers each line. "told": the
+# size of the device's memory, as the driver tells it now.
 MEMORY = (
     _BEGIN
     + """
@@ -120,6 +121,9 @@ for line in sys.stdin:
         elif word == "free":
             held.pop().release()
             commands.finish()
+        elif word == "told":
+            say(context.devices[0].global_mem_size)
+            continue
         elif word == "steps":
             steps(3)
         say("ok")

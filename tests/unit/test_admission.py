@@ -230,8 +230,7 @@ def test_who_can_never_start_holds_nobody_back() -> None:
 def test_a_grant_names_those_it_overtook() -> None:
     waiting = [wants("big", 6, 0), wants("other", 6, 1), wants("small", 2, 2)]
     (grant,) = admit(waiting, GPU, [lease(6)])
-    assert grant.id == "small"
-    assert grant.overtook == {"big", "other"}
+    assert (grant.id, grant.overtook) == ("small", frozenset({"big", "other"}))
 
 
 def test_who_was_overtaken_chooses_as_if_it_had_not_been() -> None:

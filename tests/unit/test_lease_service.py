@@ -382,7 +382,7 @@ def test_leases_of_an_earlier_boot_have_failed(host: Daemons) -> None:
         lease = await service.grant(LeaseRequest(), ME)
         assert lease.gatekeeper is not None
         old = lease.gatekeeper.model_copy(update={"boot": "another"})
-        service._save(lease.model_copy(update={"gatekeeper": old}))
+        service.save(lease.model_copy(update={"gatekeeper": old}))
 
     async def second(service: LeaseService) -> None:
         lease = (await service.leases())[0]

@@ -112,8 +112,9 @@ def _draw_idles(axes: Axes, runs: Sequence[IdleRun]) -> None:
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the time, the device computes for")
     axes.grid(axis="x", color=GRID)
-    axes.set_title("Two of four tenants pause: who gets their time", loc="left")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.set_title("Two of four tenants pause", loc="left")
+    # Beside the title: within the axes it would hide what it names.
+    axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
 
 
 def _draw_throughputs(axes: Axes, runs: Sequence[ThroughputRun]) -> None:

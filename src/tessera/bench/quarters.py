@@ -14,8 +14,8 @@ What may be had is bounded: n jobs do at most n times the work of one, and the d
 more than always, so the gain is at most min(n, 1 / duty). What a plain queue gives is told by the model of
 `tessera.advice.mva`. Which of the two a schedule comes near depends on the jobs: where inputs arrive
 at even distances and the device part of an input runs to its end, two jobs that meet once have passed
-each other from then on. With random arrivals they meet again and again, and with time slices much
-shorter than the device part, two jobs that meet delay each other every time.
+each other from then on. With random arrivals they meet again and again, and with time slices
+shorter than the device part, two jobs that meet delay each other, end together, and meet again.
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ CAMERA = "camera"
 @dataclass(frozen=True)
 class QuartersPlan:
     """What to measure: at each duty, `rounds` turns of `seconds` of the job alone and of `jobs` together
-    under each policy. An input keeps the device busy for about `device_ms`. `patience` is how many times
+    under each policy. An input keeps the device busy for about `device_ms`, which the time slice should
+    hold: else a job gives the device up in the middle of an input. `patience` is how many times
     more rounds may be played where others disturb them."""
 
     duties: tuple[float, ...] = DUTIES
     policies: tuple[PolicyKind, ...] = POLICIES
     jobs: int = 4
-    time_slice: str = "auto"
+    time_slice: str = "12ms"
     arrivals: str = "fixed"
     device_ms: float = 8.0
     seconds: float = 4.0

@@ -14,7 +14,14 @@ from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.cli.top.order import Order
 from tessera.model.errors import TesseraError, UsageError
-from tessera.model.lease import DEFAULT_WEIGHT, MAX_WEIGHT, Identity, Transport
+from tessera.model.lease import (
+    DEFAULT_WEIGHT,
+    MAX_PRIORITY,
+    MAX_WEIGHT,
+    Identity,
+    Placement,
+    Transport,
+)
 from tessera.model.suspension import Keep
 
 app = typer.Typer(
@@ -101,12 +108,35 @@ def run_command(
         Identity,
         typer.Option(help="Whose names the platform bears: Tessera's, or the device's own."),
     ] = Identity.TESSERA,
+    placement: Annotated[
+        Placement | None,
+        typer.Option(
+            help="Fill one GPU before the next, or take the emptiest; else as the host is."
+        ),
+    ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait", metavar="[SECONDS]", help="Wait for room, for ever when no time is given."
+        ),
+    ] = None,
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority",
+            min=-MAX_PRIORITY,
+            max=MAX_PRIORITY,
+            help="Among those who wait, higher ones come first.",
+        ),
+    ] = 0,
 ) -> None:
     """Run a program on a piece of a GPU (no size: all of it)."""
     options = run.Options(command)
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
     options.weight, options.identity = str(weight), identity.value
+    options.placement = placement.value if placement else None
+    options.priority, options.wait = str(priority), run.checked_wait(wait)
     if fraction and memory:
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
@@ -231,6 +261,28 @@ def policy(
     weights; fixed: what each has of the memory, and no more.
     """
     sharing.policy(gpu, chosen, time_slice, output_format)
+
+
+@app.command()
+def resize(
+    lease: LeaseArgument,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", "-m", help="Memory of each of its GPUs: 512MiB, 2GiB."),
+    ] = None,
+    fraction: Annotated[
+        str | None, typer.Option("--fraction", "-f", help="Part of a GPU's memory: 1/4, 0.25, 25%.")
+    ] = None,
+    weight: Annotated[
+        int | None,
+        typer.Option(
+            "--weight", min=1, max=MAX_WEIGHT, help="Part of the time under the policy weighted."
+        ),
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Change the memory or the weight of a lease while its programs run."""
+    commands.resize_lease(lease, memory, fraction, weight, output_format)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from tessera.cli.output import Format
 from tessera.client import launch
 from tessera.client.rest import Client
 from tessera.model.errors import DaemonUnreachable, HostError, LeaseNotActive, UnreachableError
-from tessera.model.lease import Lease, LeaseState
+from tessera.model.lease import Lease, LeaseChange, LeaseState
 from tessera.model.stats import LeaseStats
 from tessera.model.suspension import Keep
 
@@ -77,6 +77,19 @@ def _all_stats(daemon: Client) -> list[LeaseStats]:
             except LeaseNotActive:
                 continue
     return found
+
+
+def resize_lease(
+    key: str, memory: str | None, fraction: str | None, weight: int | None, output_format: Format
+) -> None:
+    """Changes what is given. Raises UsageError, NoCapacity, ResizeBelowUse and what the daemon answers."""
+    change = LeaseChange.checked({"memory": memory, "fraction": fraction, "weight": weight})
+    with client() as daemon:
+        changed = daemon.change(key, change)
+    if output_format is Format.JSON:
+        output.print_json(changed)
+    else:
+        output.print_tables(tables.leases([changed]))
 
 
 def stop_leases(keys: list[str], grace: float, output_format: Format) -> None:

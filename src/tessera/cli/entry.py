@@ -16,6 +16,7 @@ def main() -> None:
         options = run.parse(arguments[1:])
         if options is not None:
             sys.exit(run.main(options))
+        sys.argv[2:] = run.with_wait_limit(arguments[1:])
     from tessera.cli.app import main as typer_main
 
     typer_main()

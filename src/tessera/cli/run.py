@@ -26,7 +26,12 @@ import sys
 
 from tessera import paths
 from tessera.client import wire
-from tessera.model.errors import ProgramNotExecutable, ProgramNotFound, TesseraError
+from tessera.model.errors import (
+    ProgramNotExecutable,
+    ProgramNotFound,
+    TesseraError,
+    UsageError,
+)
 
 # typing costs 4 ms at run time, and only type checkers need it.
 TYPE_CHECKING = False
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 
 TRANSPORTS = ("shm", "unix", "tcp")
 IDENTITIES = ("tessera", "device")
+PLACEMENTS = ("pack", "spread")
+FOREVER = "forever"
 _VALUES = {
     "-f": "fraction",
     "--fraction": "fraction",
@@ -49,6 +56,9 @@ _VALUES = {
     "-w": "weight",
     "--weight": "weight",
     "--identity": "identity",
+    "--placement": "placement",
+    "--priority": "priority",
+    "--wait": "wait",
 }
 
 
@@ -64,11 +74,41 @@ class Options:
         self.transport = "shm"
         self.weight = "100"
         self.identity = "tessera"
+        self.placement: str | None = None
+        self.priority = "0"
+        self.wait: str | None = None
+
+
+def with_wait_limit(arguments: list[str]) -> list[str]:
+    """The command line with a value behind every --wait: the one option that may go without."""
+    complete = []
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-"):
+        word = arguments[position]
+        if word == "--":
+            break
+        following = arguments[position + 1 : position + 2]
+        if word == "--wait" and not (following and _is_number(following[0])):
+            word, following = f"--wait={FOREVER}", []
+        complete += [word, *following] if word in _VALUES else [word]
+        position += 1 + len(following if word in _VALUES else [])
+    return complete + arguments[position:]
+
+
+def _is_number(text: str) -> bool:
+    whole, _, part = text.partition(".")
+    return text.isascii() and whole.isdecimal() and (not part or part.isdecimal())
+
+
+def _is_priority(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) < 5
 
 
 def parse(arguments: list[str]) -> Options | None:
     """The options of a well-formed command line, else None."""
     options = Options([])
+    arguments = with_wait_limit(arguments)
     position = 0
     while position < len(arguments):
         word = arguments[position]
@@ -94,9 +134,21 @@ def parse(arguments: list[str]) -> Options | None:
         and _is_count(options.weight)
         and options.transport in TRANSPORTS
         and options.identity in IDENTITIES
+        and options.placement in (None, *PLACEMENTS)
+        and _is_priority(options.priority)
+        and (options.wait in (None, FOREVER) or _is_number(options.wait))
         and not (options.fraction and options.memory)
     )
     return options if well_formed else None
+
+
+def checked_wait(wait: str | None) -> str | None:
+    """The value of --wait, if it is one. Raises UsageError."""
+    if wait is None or wait == FOREVER or _is_number(wait):
+        return wait
+    raise UsageError(
+        f"'{wait[:40]}' is no time to wait.", "Write --wait, or --wait and a number of seconds."
+    )
 
 
 def _is_count(text: str) -> bool:
@@ -149,20 +201,30 @@ def _lease(options: Options) -> dict[str, object]:
         "transport": options.transport,
         "weight": int(options.weight),
         "identity": options.identity,
+        "placement": options.placement,
+        "priority": int(options.priority),
         "holder_pid": os.getpid(),
         "command": options.command,
     }
     path = paths.daemon_socket()
     try:
-        lease = wire.call(path, "POST", "/v1/leases", request)
+        lease = _ask(path, request, options.wait)
     except wire.NoDaemon:
         _check(request)
         from tessera.client.launch import ensure_daemon
 
         ensure_daemon(path)
-        lease = wire.call(path, "POST", "/v1/leases", request)
+        lease = _ask(path, request, options.wait)
     assert isinstance(lease, dict)
     return lease
+
+
+def _ask(path: str, request: dict[str, object], wait: str | None) -> object:
+    if wait is None:
+        return wire.call(path, "POST", "/v1/leases", request)
+    from tessera.cli import waiting
+
+    return waiting.lease(path, request, waiting.FOREVER if wait == FOREVER else float(wait))
 
 
 def _check(request: dict[str, object]) -> None:

@@ -92,6 +92,8 @@ def gpus(found: Sequence[GpuUse]) -> Table:
 
 
 def _gpu_names(lease: Lease) -> str:
+    if not lease.gpus:
+        return "-"
     # gpu0,1,2: the word once, for it is the same each time.
     first, *others = (share.gpu for share in lease.gpus)
     return ",".join([first, *(name.removeprefix("gpu") for name in others)])
@@ -99,7 +101,8 @@ def _gpu_names(lease: Lease) -> str:
 
 def _state(lease: Lease) -> Text:
     style = "yellow" if lease.conditions else _STATE_STYLES.get(lease.state, "yellow")
-    return Text(lease.state.value, style=style)
+    place = f" {lease.waiting.position}/{lease.waiting.of}" if lease.waiting else ""
+    return Text(lease.state.value + place, style=style)
 
 
 def suspend_needs(needs: SuspendNeeds) -> Table:
@@ -120,7 +123,7 @@ def leases(found: Sequence[Lease]) -> Table:
             lease.name,
             _state(lease),
             _gpu_names(lease),
-            format_bytes(lease.memory),
+            format_bytes(lease.waiting.memory if lease.waiting else lease.memory),
             lease.transport.value,
             format_age(lease.created_at, now),
             str(lease.holder.pid) if lease.holder else "-",
@@ -161,7 +164,7 @@ def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
     facts += [
         (share.gpu, f"{format_bytes(share.memory)} ({share.memory} bytes)") for share in shown.gpus
     ]
-    facts.append(("weight", str(shown.weight)))
+    facts += [("weight", str(shown.weight)), ("priority", str(shown.priority))]
     if shown.reason:
         facts.append(("reason", shown.reason))
     facts += [

@@ -22,7 +22,7 @@ from tessera.model.errors import (
     from_wire,
 )
 from tessera.model.gpu import GpuUse
-from tessera.model.lease import Lease, LeaseRequest, check_name
+from tessera.model.lease import Lease, LeaseChange, LeaseRequest, check_name
 from tessera.model.policy import GpuPolicy, PolicyChange
 from tessera.model.service import Health, Version
 from tessera.model.stats import LeaseStats
@@ -32,6 +32,7 @@ from tessera.model.usage import Usage
 
 T = TypeVar("T")
 
+_ANSWER_LIMIT = 120.0
 # Seconds; a suspend waits for what runs, and for the disk.
 _LONG = 1860.0
 
@@ -66,7 +67,9 @@ class Client:
                 raise self._unreachable()
             launch.ensure_daemon(self.socket_path)
         transport = httpx.HTTPTransport(uds=self.socket_path)
-        self._http = httpx.Client(transport=transport, base_url="http://tessera", timeout=120.0)
+        self._http = httpx.Client(
+            transport=transport, base_url="http://tessera", timeout=_ANSWER_LIMIT
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -89,11 +92,17 @@ class Client:
         return self._call(list[Lease], "GET", "/v1/leases", params={"all": ended})
 
     def grant(self, request: LeaseRequest) -> Lease:
+        """Waits for room as long as the request says."""
         body = request.model_dump(mode="json")
-        return self._call(Lease, "POST", "/v1/leases", json=body)
+        limit = request.wait_seconds + _ANSWER_LIMIT
+        return self._call(Lease, "POST", "/v1/leases", json=body, timeout=limit)
 
     def lease(self, key: str) -> Lease:
         return self._call(Lease, "GET", _route(key))
+
+    def change(self, key: str, change: LeaseChange) -> Lease:
+        body = change.model_dump(mode="json")
+        return self._call(Lease, "PATCH", _route(key), json=body)
 
     def stats(self, key: str) -> LeaseStats:
         return self._call(LeaseStats, "GET", _route(key) + "/stats")

@@ -11,27 +11,43 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 from tessera import __version__
 from tessera.model.errors import (
+    DaemonStopping,
     DaemonUnreachable,
     DaemonVersionMismatch,
     TesseraError,
     from_wire,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 VERSION_HEADER = "tessera-version"
 _MAX_RESPONSE = 8 << 20
+_LOOK = 1.0
 
 
 class NoDaemon(Exception):
     """Nobody listens on the socket: the one case where starting a daemon helps."""
 
 
-def call(path: str, method: str, route: str, body: object = None, limit: float = 60.0) -> object:
-    """The decoded body of the answer; `limit` is in seconds for each step of the exchange.
+def call(
+    path: str,
+    method: str,
+    route: str,
+    body: object = None,
+    limit: float = 60.0,
+    meanwhile: Callable[[], None] | None = None,
+) -> object:
+    """The decoded body of the answer; `limit` is in seconds for each step of the exchange. While there is
+    no answer, `meanwhile` is called every second.
 
-    Raises NoDaemon, DaemonUnreachable, DaemonVersionMismatch, or the error that the daemon answered.
+    Raises NoDaemon, DaemonUnreachable, DaemonStopping, DaemonVersionMismatch, or the error that the daemon
+    answered.
     """
     content = b"" if body is None else json.dumps(body).encode()
     head = (
@@ -43,9 +59,13 @@ def call(path: str, method: str, route: str, body: object = None, limit: float =
         connect(connection, path)
         try:
             connection.sendall(head.encode("ascii") + content)
-            answer = _read_all(connection)
+            answer = _read_all(connection, limit, meanwhile)
+        except ConnectionError as error:
+            raise _hung_up(path) from error
         except OSError as error:
             raise no_answer(path, str(error)) from error
+    if not answer:
+        raise _hung_up(path)
     return _decode(path, answer)
 
 
@@ -80,13 +100,38 @@ def check_version(path: str, version: str | None) -> None:
         )
 
 
-def _read_all(connection: socket.socket) -> bytes:
+def _hung_up(path: str) -> DaemonStopping:
+    return DaemonStopping(
+        f"The daemon on {path} ended before it answered.",
+        "Ask again; if that does not help, restart it with `tessera daemon --stop`.",
+    )
+
+
+def _read_all(
+    connection: socket.socket, limit: float, meanwhile: Callable[[], None] | None
+) -> bytes:
     data = bytearray()
-    while chunk := connection.recv(1 << 16):
+    while chunk := _receive(connection, limit, meanwhile):
         data += chunk
         if len(data) > _MAX_RESPONSE:
             raise OSError("its answer has no end")
     return bytes(data)
+
+
+def _receive(
+    connection: socket.socket, limit: float, meanwhile: Callable[[], None] | None
+) -> bytes:
+    if meanwhile is None:
+        return connection.recv(1 << 16)
+    until = time.monotonic() + limit
+    connection.settimeout(_LOOK)
+    while True:
+        try:
+            return connection.recv(1 << 16)
+        except TimeoutError:
+            if time.monotonic() > until:
+                raise
+            meanwhile()
 
 
 def _decode(path: str, answer: bytes) -> object:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,12 +21,14 @@ from tessera.daemon import sharing
 from tessera.daemon.caller import Caller
 from tessera.daemon.settings import Settings
 from tessera.leases import quota
+from tessera.leases.resizing import Resizing
 from tessera.leases.service import HOLDER_GRACE, LeaseService
 from tessera.leases.sharing import Sharing
 from tessera.model.errors import InvalidRequest, RouteNotFound, TesseraError
 from tessera.model.gpu import GpuUse
-from tessera.model.lease import Lease, LeaseRequest, invalid_request
+from tessera.model.lease import Lease, LeaseChange, LeaseRequest
 from tessera.model.service import Health, Version
+from tessera.model.size import invalid_request
 from tessera.model.stats import LeaseStats
 from tessera.model.suspension import ResumeRequest, SuspendNeeds, SuspendRequest
 
@@ -33,6 +36,11 @@ from tessera.model.suspension import ResumeRequest, SuspendNeeds, SuspendRequest
 def _service(request: Request) -> LeaseService:
     service: LeaseService = request.app.state.leases
     return service
+
+
+def _resizing(request: Request) -> Resizing:
+    resizing: Resizing = request.app.state.resizing
+    return resizing
 
 
 Service = Annotated[LeaseService, Depends(_service)]
@@ -50,9 +58,27 @@ async def list_leases(service: Service, all: Annotated[bool, Query()] = False) -
     return await service.leases(ended=all)
 
 
-@router.post("/leases", status_code=201, summary="Ask for a slice")
-async def grant_lease(body: LeaseRequest, service: Service, caller: Caller) -> Lease:
-    return await service.grant(body, caller)
+@router.post(
+    "/leases",
+    status_code=201,
+    summary="Ask for a slice; with wait_seconds the answer may take so long, and who hangs up has left",
+)
+async def grant_lease(
+    body: LeaseRequest, request: Request, service: Service, caller: Caller
+) -> Lease:
+    if not body.wait_seconds:
+        return await service.grant(body, caller)
+    leaving = asyncio.ensure_future(_hang_up(request))
+    try:
+        return await service.grant(body, caller, [leaving])
+    finally:
+        leaving.cancel()
+
+
+async def _hang_up(request: Request) -> None:
+    """Returns when the client has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @router.get("/leases/{key}", summary="One lease, by id or name")
@@ -63,6 +89,16 @@ async def show_lease(key: str, service: Service) -> Lease:
 @router.get("/leases/{key}/stats", summary="What the sessions of a lease do")
 async def lease_stats(key: str, service: Service) -> LeaseStats:
     return await service.stats(key)
+
+
+@router.patch("/leases/{key}", summary="Change the memory or the weight of a lease that lives")
+async def change_lease(
+    key: str,
+    body: LeaseChange,
+    resizing: Annotated[Resizing, Depends(_resizing)],
+    caller: Caller,
+) -> Lease:
+    return await resizing.change(key, body, caller)
 
 
 @router.delete("/leases/{key}", summary="End a lease; with end_holder=true its workload too")
@@ -133,6 +169,7 @@ def make_app(settings: Settings, service: LeaseService) -> FastAPI:
     )
     app.state.settings = settings
     app.state.leases = service
+    app.state.resizing = Resizing(service)
     app.state.sharing = Sharing(service)
     app.state.started_at = datetime.now(UTC)
     app.include_router(router)

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -51,6 +52,18 @@ class PeerProtocol(H11Protocol):
         self.client = (str(uid), pid)
 
 
+class _Server(uvicorn.Server):
+    """Answers those who wait before it waits for the last answers to be sent."""
+
+    def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_end = before_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._before_end()
+        await super().shutdown(sockets)
+
+
 def run(settings: Settings, ready_fd: int | None = None) -> None:
     """Serves until SIGTERM or SIGINT. Raises DaemonAlreadyRunning and what its parts raise at start."""
     group = _group_id(settings.group)
@@ -81,6 +94,7 @@ def _serve(settings: Settings, group: int | None, ready_fd: int | None) -> None:
         settings.reserve,
         native_environment,
         settings.policy,
+        settings.placement,
         state_folder=Path(paths.state_folder()),
     )
     listener = _listen(settings.socket, group)
@@ -99,7 +113,9 @@ def _serve(settings: Settings, group: int | None, ready_fd: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
-        asyncio.run(_main(uvicorn.Server(config), listener, settings, service, ready_fd))
+        asyncio.run(
+            _main(_Server(config, service.queue.close), listener, settings, service, ready_fd)
+        )
     finally:
         store.close()
 

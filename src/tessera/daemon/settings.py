@@ -12,6 +12,7 @@ from pathlib import Path
 from tessera import paths
 from tessera.inventory import CpuDevices
 from tessera.model.errors import UsageError
+from tessera.model.lease import Placement
 from tessera.model.policy import DEFAULT_POLICY, PolicyChange, parse_policy, parse_time_slice
 from tessera.model.units import parse_memory
 from tessera.store import default_url
@@ -28,6 +29,7 @@ class Settings:
     group: str | None = None
     idle_exit: float | None = None
     policy: PolicyChange = DEFAULT_POLICY
+    placement: Placement = Placement.PACK
 
     @property
     def node(self) -> str:
@@ -45,8 +47,8 @@ class Settings:
         idle_exit: float | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> Settings:
-        """From TESSERA_RUNTIME_DIR, _DATABASE_URL, _RESERVE (such as 256MiB), _CPU_DEVICES, and _POLICY and
-        _TIME_SLICE (such as 2ms), which hold for GPUs that were given no policy of their own.
+        """From TESSERA_RUNTIME_DIR, _DATABASE_URL, _RESERVE (such as 256MiB), _CPU_DEVICES, _PLACEMENT, and
+        _POLICY and _TIME_SLICE (such as 2ms), which hold for GPUs that were given no policy of their own.
 
         Raises UsageError, InvalidMemory, InvalidPolicy or InvalidTimeSlice.
         """
@@ -64,7 +66,17 @@ class Settings:
             group=group,
             idle_exit=idle_exit,
             policy=_policy(environment),
+            placement=_placement(environment),
         )
+
+
+def _placement(environment: Mapping[str, str]) -> Placement:
+    placement = environment.get("TESSERA_PLACEMENT") or Placement.PACK.value
+    if placement not in list(Placement):
+        raise UsageError(
+            f"TESSERA_PLACEMENT is '{placement}'.", f"Set it to one of {', '.join(Placement)}."
+        )
+    return Placement(placement)
 
 
 def _policy(environment: Mapping[str, str]) -> PolicyChange:

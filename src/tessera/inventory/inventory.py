@@ -45,6 +45,11 @@ class Inventory:
         self._lock = asyncio.Lock()
         self._gpus: tuple[Gpu, ...] = ()
 
+    @property
+    def known(self) -> tuple[Gpu, ...]:
+        """What gpus() answered last; nothing as long as nobody has asked."""
+        return self._gpus
+
     async def gpus(self) -> tuple[Gpu, ...]:
         """Every GPU, gpu0 first. Raises ProbeFailed (and its kinds) or NativeProgramMissing."""
         if self._gpus:

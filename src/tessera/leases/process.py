@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +55,12 @@ def identify(pid: int) -> ProcessId | None:
         return ProcessId(pid=pid, started=int(fields[19]), boot=boot_id())
     finally:
         os.close(pidfd)
+
+
+def started_at(process: ProcessId, now: datetime) -> datetime:
+    """When a process of this boot started."""
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / os.sysconf("SC_CLK_TCK")
+    return now - timedelta(seconds=age)
 
 
 def has_ended(pidfd: int) -> bool:

@@ -130,6 +130,11 @@ def _unreadable(path: Path, why: str) -> QuotaPageUnreadable:
     )
 
 
+def limits_of(page: QuotaPage) -> tuple[int, ...]:
+    """The lease's bytes on each of its GPUs, in their order."""
+    return tuple(int(page.gpus[index].limit) for index in range(min(page.gpu_count, MAX_GPUS)))
+
+
 def stats_of(
     lease: Lease, page: QuotaPage, devices: Mapping[str, DeviceUse] | None = None
 ) -> LeaseStats:

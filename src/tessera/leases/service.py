@@ -4,8 +4,9 @@
 Everything here runs on one event loop, and that is what makes it simple: between two awaits nothing else
 happens. Two rules follow.
 
-- A lease's memory is booked before the first await of its creation and given back only when its
-  gatekeeper is really gone, so two requests can never be promised the same bytes.
+- A lease's memory is booked in the same step in which the queue finds room for it (tessera.leases.queue),
+  and given back only when its gatekeeper is really gone, so two requests can never be promised the same
+  bytes.
 - Ending a lease is one task, whoever asks for it (its holder's end, a DELETE, the gatekeeper's death); who
   asks again joins that task.
 
@@ -17,9 +18,10 @@ each decision was refused: it would need transactions around process starts, whi
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +32,8 @@ from tessera.leases import environment, gatekeeper, process, quota, spawn, suspe
 from tessera.leases.adoption import Adoption
 from tessera.leases.arbiters import Arbiters
 from tessera.leases.peer import Peer
+from tessera.leases.queue import Queue
+from tessera.leases.resizing import agreed
 from tessera.leases.usage import Boards, Shares, device_use
 from tessera.leases.watch import Watch, wait_for_exit
 from tessera.leases.workspace import Workspace
@@ -39,6 +43,7 @@ from tessera.model.errors import (
     LeaseNotFound,
     NameInUse,
     NotPermitted,
+    QuotaPageUnreadable,
     TesseraError,
 )
 from tessera.model.gpu import Gpu, GpuUse
@@ -48,6 +53,7 @@ from tessera.model.lease import (
     Lease,
     LeaseRequest,
     LeaseState,
+    Placement,
     ProcessId,
     Transport,
     check_weight,
@@ -55,14 +61,15 @@ from tessera.model.lease import (
 from tessera.model.policy import DEFAULT_POLICY, PolicyChange, share_of
 from tessera.model.stats import LeaseStats
 from tessera.model.suspension import Keep, SuspendNeeds
-from tessera.model.units import parse_fraction
-from tessera.placement import Capacity, Demand, place
+from tessera.placement import Capacity, Demand, Request, occupied
 from tessera.store import Store
 
 _log = structlog.get_logger()
 
 HOLDER_GRACE = 10.0
 _SETTLE_LIMIT = 3.0
+# So long after a daemon's start, those who waited at the one before get their old places back.
+_RETURN_LIMIT = 60.0
 
 
 class LeaseService:
@@ -76,12 +83,13 @@ class LeaseService:
         reserve: int = 0,
         native_environment: Mapping[str, str] | None = None,
         policy: PolicyChange = DEFAULT_POLICY,
+        placement: Placement = Placement.PACK,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         state_folder: Path | None = None,
     ) -> None:
         """`reserve` is the memory in bytes that is left free on each GPU; `policy` is the host's, for GPUs
-        that were given none of their own. Suspended leases keep their state files under `state_folder`,
-        by default the runtime folder."""
+        that were given none of their own, and so is `placement` for requests that name none. Suspended
+        leases keep their state files under `state_folder`, by default the runtime folder."""
         self._store = store
         self._inventory = inventory
         self._runtime_folder = runtime_folder
@@ -89,7 +97,9 @@ class LeaseService:
         self._environment = (
             environment.for_native_programs() if native_environment is None else native_environment
         )
+        self._placement = placement
         self._now = now
+        self._started_at = now()
         self.arbiters = Arbiters(runtime_folder, self._environment, store, self._uses, policy)
         self._shares = Shares()
         self._states = suspension.StateFolder(state_folder or runtime_folder)
@@ -98,18 +108,24 @@ class LeaseService:
         self._watches: dict[str, list[Watch]] = {}
         self._making: dict[str, asyncio.Event] = {}
         self._ending: dict[str, asyncio.Task[Lease]] = {}
+        self.queue = Queue(
+            self.known_capacities, lambda: self._leases.values(), self._book, self._unbook
+        )
 
     async def start(self) -> None:
         """Adopts what an earlier daemon left, and cleans up what cannot be adopted. Raises StoreError."""
         adoption = Adoption(self._runtime_folder)
+        resized = []
         for lease in self._store.live():
             self._leases[lease.id] = lease
             verdict = adoption.judge(lease)
             if verdict.failure and lease.state is not LeaseState.FAILED:
-                self._save(lease.advanced(LeaseState.FAILED, self._now(), verdict.failure))
+                self.save(lease.advanced(LeaseState.FAILED, self._now(), verdict.failure))
             if verdict.release:
                 self._end(lease.id, None)
             else:
+                if self._take_size(lease.id):
+                    resized.append(lease.id)
                 self._watch(self._leases[lease.id])
                 self._find_out(self._leases[lease.id])
                 _log.info("lease adopted", lease=lease.name, state=self._leases[lease.id].state)
@@ -120,12 +136,14 @@ class LeaseService:
         await self.arbiters.adopt(
             {share.gpu for lease in self._serving() for share in lease.gpus},
         )
+        await self._tell_sizes(resized)
         boards = self.boards()
         for lease in self._serving():
             self._shares.begin(lease, boards)
 
     async def close(self) -> None:
         """Lets go of everything without ending a lease: the next daemon adopts them."""
+        self.queue.close()
         for watches in self._watches.values():
             for watch in watches:
                 watch.cancel()
@@ -138,7 +156,8 @@ class LeaseService:
 
     @property
     def live_count(self) -> int:
-        return len(self._leases)
+        """Leases, and requests that wait to become some."""
+        return len(self._leases) + len(self.queue)
 
     async def gpus(self) -> list[GpuUse]:
         """Every GPU with what its leases take. Raises ProbeFailed or NativeProgramMissing."""
@@ -146,15 +165,15 @@ class LeaseService:
         return [self._use_of(gpu) for gpu in await self._inventory.gpus()]
 
     async def leases(self, ended: bool = False) -> list[Lease]:
-        """The live leases, oldest first; with `ended` the released ones before them."""
+        """The live leases, oldest first, then those that wait; with `ended` the released ones first."""
         await self.settle()
         live = sorted(map(self._shown, self._leases.values()), key=lambda lease: lease.created_at)
-        return [*self._store.released(), *live] if ended else live
+        return [*(self._store.released() if ended else ()), *live, *self.queue.waiting()]
 
     async def find(self, key: str) -> Lease:
         """The lease with this id or name, released ones included. Raises LeaseNotFound."""
         await self.settle()
-        lease = self._live(key) or self._store.find(key)
+        lease = self._live(key) or self.queue.find(key) or self._store.find(key)
         if lease is None:
             raise LeaseNotFound(f"There is no lease '{key[:64]}'.", "`tessera ps -a` lists them.")
         return self._shown(lease)
@@ -175,20 +194,22 @@ class LeaseService:
 
     def measure(self, lease: Lease, boards: Boards) -> LeaseStats:
         """What an active lease does, as of a look at the boards. Raises QuotaPageUnreadable."""
-        page = quota.read_page(self._workspace(lease.id).quota)
+        page = quota.read_page(self.workspace(lease.id).quota)
         return quota.stats_of(lease, page, device_use(lease, boards, self._shares))
 
-    async def grant(self, request: LeaseRequest, peer: Peer) -> Lease:
+    async def grant(
+        self, request: LeaseRequest, peer: Peer, leaving: Iterable[asyncio.Future[None]] = ()
+    ) -> Lease:
         """Makes a lease; its environment holds the TCP token, which is shown only here.
 
-        Raises NoCapacity, NameInUse, InvalidRequest, NotPermitted, GatekeeperFailed and what the
-        inventory and the workspace raise; then nothing of the lease is left but its record.
+        A request that waits for room is given up when one of `leaving` is done, or its holder has ended.
+        Raises what Queue.enter() raises, NameInUse, InvalidRequest, NotPermitted, GatekeeperFailed and
+        what the inventory and the workspace raise; then nothing of the lease is left but its record.
         """
         gpus = await self._inventory.gpus()
         await self.settle()
-        holder = self._holder(request, peer)
-        lease = self._book(request, gpus, holder, peer)
-        files = self._workspace(lease.id)
+        lease = await self._admitted(request, peer, leaving)
+        files = self.workspace(lease.id)
         made = self._making[lease.id] = asyncio.Event()
         try:
             return await self._serve(lease, files, gpus, peer)
@@ -209,9 +230,12 @@ class LeaseService:
 
         Raises LeaseNotFound, NotPermitted.
         """
-        lease = await self._managed(key, peer)
+        lease = await self.owned(key, peer)
         if lease.state is LeaseState.RELEASED:
             return lease
+        if lease.waiting:
+            self.queue.stop(lease.id)
+            return lease.advanced(LeaseState.RELEASED, self._now(), "Stopped while it waited.")
         if end_holder and lease.holder and lease.holder.pid != peer.pid:
             await _end_process(lease.holder, grace)
         return await asyncio.shield(self._end(lease.id, None))
@@ -221,16 +245,16 @@ class LeaseService:
 
         Raises LeaseNotFound, NotPermitted, LeaseNotActive, InvalidRequest, BoardUnreadable or StoreError.
         """
-        lease = await self._managed(key, peer)
-        if lease.state in ENDS:
+        lease = await self.owned(key, peer)
+        if lease.state in ENDS or lease.waiting:
             raise LeaseNotActive(
                 f"Lease {lease.name} is {lease.state}: it has no weight.",
                 "`tessera ps` lists others.",
             )
-        gpus = await self._inventory.gpus()
+        await self._inventory.gpus()
         changed = self._leases[lease.id].model_copy(update={"weight": check_weight(weight)})
-        self._save(changed)
-        self.arbiters.refresh(changed, _shares_ppm(changed.gpus, gpus))
+        self.save(changed)
+        self.tell_arbiters(changed)
         return self._shown(changed)
 
     async def suspend_check(self, key: str, peer: Peer) -> SuspendNeeds:
@@ -239,16 +263,16 @@ class LeaseService:
         Raises LeaseNotFound, NotPermitted, LeaseNotActive, AlreadySuspended, SuspendUnsupported,
         ControlFailed.
         """
-        lease = await self._managed(key, peer)
-        return await suspension.check(lease, self._workspace(lease.id).control, self._states)
+        lease = await self.owned(key, peer)
+        return await suspension.check(lease, self.workspace(lease.id).control, self._states)
 
     async def suspend(self, key: str, to: Keep, peer: Peer) -> Lease:
         """Copies out what the lease has on its GPUs and frees them; its workload waits from here on.
 
         Raises as suspend_check(), and SuspendFailed; the lease then goes on as it was.
         """
-        lease = await self._managed(key, peer)
-        socket = self._workspace(lease.id).control
+        lease = await self.owned(key, peer)
+        socket = self.workspace(lease.id).control
         suspended = await suspension.suspend(lease, to, socket, self._states, self._step, self._now)
         self.arbiters.retire_soon(share.gpu for share in lease.gpus)
         return suspended
@@ -261,15 +285,14 @@ class LeaseService:
         inventory raises; the lease then is suspended as before.
         """
         gpus = await self._inventory.gpus()
-        lease = await self._managed(key, peer)
+        lease = await self.owned(key, peer)
         shares = lease.gpus
         if lease.state is LeaseState.SUSPENDED:
-            capacities = [self._capacity(gpu) for gpu in gpus]
-            shares = suspension.placed_again(lease, wanted, capacities)
+            shares = suspension.placed_again(lease, wanted, self.queue.open_to(lease.priority))
             for share in shares:
                 await self.arbiters.serve(share.gpu)
         moved = lease.model_copy(update={"gpus": shares})
-        socket = self._workspace(lease.id).control
+        socket = self.workspace(lease.id).control
         try:
             resumed = await suspension.resume(
                 lease,
@@ -286,18 +309,14 @@ class LeaseService:
         self.arbiters.refresh(resumed, _shares_ppm(shares, gpus))
         return resumed
 
-    async def _managed(self, key: str, peer: Peer) -> Lease:
-        lease = await self.find(key)
-        _check_owner(lease, peer)
-        return lease
-
     def _step(self, lease: Lease) -> None:
         # Who ends a lease does not wait for who suspends it.
         if lease.id not in self._leases or lease.id in self._ending:
             raise LeaseNotFound(
                 f"Lease {lease.name} ended meanwhile.", "`tessera ps -a` shows how."
             )
-        self._save(lease)
+        self.save(lease)
+        self.queue.advance()
 
     def _find_out(self, lease: Lease) -> None:
         """An earlier daemon ended while it suspended or resumed this lease."""
@@ -306,7 +325,7 @@ class LeaseService:
 
         async def ask() -> None:
             try:
-                socket = self._workspace(lease.id).control
+                socket = self.workspace(lease.id).control
                 self._step(await suspension.settled(lease, socket, self._now))
             except TesseraError as error:
                 _log.error("state of a lease unknown", lease=lease.name, error=error.message)
@@ -343,40 +362,78 @@ class LeaseService:
             )
         return holder
 
-    def _book(
-        self,
-        request: LeaseRequest,
-        gpus: tuple[Gpu, ...],
-        holder: ProcessId | None,
-        peer: Peer,
+    async def _admitted(
+        self, request: LeaseRequest, peer: Peer, leaving: Iterable[asyncio.Future[None]]
     ) -> Lease:
-        fraction = parse_fraction(request.fraction) if request.fraction else None
-        demand = Demand(request.gpus, request.memory, fraction)
-        shares = place(demand, [self._capacity(gpu) for gpu in gpus])
+        if request.priority > 0 and not peer.may_manage(os.geteuid()):
+            raise NotPermitted(
+                f"Priority {request.priority} is the host's to give.",
+                "Ask for 0 or less, or ask root, or who runs tesserad.",
+            )
+        holder = self._holder(request, peer)
+        lease = self._draft(request, holder, peer)
+        since = self._place_in_time(request, holder)
+        wanted = Request(
+            id=lease.id,
+            demand=Demand.of(request, request.gpus),
+            arrival=since.timestamp(),
+            priority=request.priority,
+            strategy=request.placement or self._placement,
+        )
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watch = Watch(holder, lambda: ended.set_result(None)) if holder else None
+        try:
+            return await self.queue.enter(
+                lease, wanted, since, request.wait_seconds, [*leaving, ended]
+            )
+        finally:
+            if watch:
+                watch.cancel()
+
+    def _place_in_time(self, request: LeaseRequest, holder: ProcessId | None) -> datetime:
+        """When the request came. What it says itself is believed of those who come back after a restart
+        of the daemon, as far as its holder lived then."""
+        now = self._now()
+        if request.waiting_since is None or holder is None:
+            return now
+        if (now - self._started_at).total_seconds() > _RETURN_LIMIT:
+            return now
+        return min(now, max(request.waiting_since, process.started_at(holder, now)))
+
+    def _draft(self, request: LeaseRequest, holder: ProcessId | None, peer: Peer) -> Lease:
         lease_id = secrets.token_hex(6)
         name = request.name or _default_name(request.command, lease_id)
-        if self._live(name):
+        if self._live(name) or self.queue.find(name):
             raise NameInUse(
                 f"A lease named {name} is there already.",
                 f"Choose another --name, or end it with: tessera stop {name}",
             )
         now = self._now()
-        lease = Lease(
+        return Lease(
             id=lease_id,
             name=name,
             state=LeaseState.PENDING,
             transport=request.transport,
             identity=request.identity,
-            gpus=shares,
+            gpus=(),
             weight=request.weight,
+            priority=request.priority,
             command=request.command,
             holder=holder,
             owner_uid=peer.uid,
             created_at=now,
             updated_at=now,
         )
-        self._save(lease)
-        return lease
+
+    def _book(self, lease: Lease, shares: tuple[GpuShare, ...]) -> Lease:
+        now = self._now()
+        booked = lease.model_copy(update={"gpus": shares, "created_at": now, "updated_at": now})
+        self.save(booked)
+        return booked
+
+    def _unbook(self, lease: Lease) -> None:
+        reason = "Nobody was left to take the lease."
+        self._forget(lease.advanced(LeaseState.FAILED, self._now(), reason))
 
     async def _serve(
         self, lease: Lease, files: Workspace, gpus: tuple[Gpu, ...], peer: Peer
@@ -403,7 +460,7 @@ class LeaseService:
             if peer.is_somebody_else:
                 files.grant_access(peer.uid)
             lease = lease.advanced(LeaseState.ACTIVE, self._now())
-            self._save(lease)
+            self.save(lease)
         except BaseException:
             await spawn.stop(started.process)
             raise
@@ -428,11 +485,12 @@ class LeaseService:
             return
         code = process.reap(lease.gatekeeper.pid)
         how = "ended" if code is None else f"ended with code {code}"
-        said = self._workspace(lease_id).log_tail()[-500:]
+        said = self.workspace(lease_id).log_tail()[-500:]
         reason = f"Its gatekeeper {how}. {said}".strip()
         _log.error("lease failed", lease=lease.name, reason=reason)
         failed = lease.advanced(LeaseState.FAILED, self._now(), reason)
         self._leases[lease_id] = failed
+        self.queue.advance()
         if lease.holder is None or process.is_alive(lease.holder):
             self._record(failed)
             self.arbiters.retire_soon(share.gpu for share in lease.gpus)
@@ -469,13 +527,15 @@ class LeaseService:
 
     def _forget(self, lease: Lease) -> None:
         """The lease is over: its folder goes, its memory is free, its record stays in the store."""
-        self._workspace(lease.id).remove()
+        self.workspace(lease.id).remove()
         self._states.remove(lease.id)
         self._leases.pop(lease.id, None)
         self._shares.end(lease.id)
         if lease.state is not LeaseState.RELEASED:
             lease = lease.advanced(LeaseState.RELEASED, self._now())
         self._record(lease)
+        self.queue.forget(lease.id)
+        self.queue.advance()
 
     def _record(self, lease: Lease) -> None:
         """Writes what already happened. If that fails, the next daemon finds the old row and no
@@ -485,9 +545,56 @@ class LeaseService:
         except TesseraError as error:
             _log.error("lease not recorded", lease=lease.name, to=lease.state, error=error.message)
 
-    def _save(self, lease: Lease) -> None:
+    def save(self, lease: Lease) -> None:
+        """Raises StoreError or DiskFull; then nothing has changed."""
         self._store.save(lease)
         self._leases[lease.id] = lease
+
+    def correct(self, lease: Lease) -> None:
+        """Takes in what a live lease turned out to be."""
+        self._leases[lease.id] = lease
+        self._record(lease)
+
+    def live(self, lease_id: str) -> Lease | None:
+        return self._leases.get(lease_id)
+
+    async def owned(self, key: str, peer: Peer) -> Lease:
+        """The lease, if `peer` may manage it. Raises LeaseNotFound or NotPermitted."""
+        lease = await self.find(key)
+        if not peer.may_manage(lease.owner_uid):
+            raise NotPermitted(
+                f"Lease {lease.name} belongs to user {lease.owner_uid}.", "Ask its owner or root."
+            )
+        return lease
+
+    def _take_size(self, lease_id: str) -> bool:
+        """Whether an earlier daemon ended between a change of the quota page and that of the record."""
+        lease = self._leases[lease_id]
+        if lease.state is not LeaseState.ACTIVE:
+            return False
+        try:
+            there = agreed(lease, quota.read_page(self.workspace(lease_id).quota))
+        except QuotaPageUnreadable as error:
+            _log.warning("size not known", lease=lease.name, error=error.message)
+            return False
+        if there == lease:
+            return False
+        _log.info("lease resized by an earlier daemon", lease=lease.name, memory=there.memory)
+        self.correct(there)
+        return True
+
+    def tell_arbiters(self, lease: Lease) -> None:
+        """Lets the arbiters know a lease's weight and share. Raises BoardUnreadable."""
+        self.arbiters.refresh(lease, _shares_ppm(lease.gpus, self._inventory.known))
+
+    async def _tell_sizes(self, resized: Iterable[str]) -> None:
+        """What an earlier daemon did not come to tell."""
+        for lease in (self._leases[lease_id] for lease_id in resized):
+            try:
+                await self._inventory.gpus()
+                self.tell_arbiters(lease)
+            except TesseraError as error:
+                _log.warning("share not on the board", lease=lease.name, error=error.message)
 
     async def _leave_gpus(self, lease: Lease) -> None:
         await self.arbiters.retire(share.gpu for share in lease.gpus)
@@ -509,7 +616,7 @@ class LeaseService:
         by_name = (lease for lease in self._leases.values() if lease.name == key)
         return self._leases.get(key) or next(by_name, None)
 
-    def _workspace(self, lease_id: str) -> Workspace:
+    def workspace(self, lease_id: str) -> Workspace:
         return workspace.Workspace(self._runtime_folder, lease_id)
 
     def _devices(self, lease: Lease, gpus: tuple[Gpu, ...]) -> tuple[gatekeeper.DeviceShare, ...]:
@@ -535,12 +642,16 @@ class LeaseService:
             if share.gpu == gpu.id
         ]
 
+    def known_capacities(self) -> list[Capacity]:
+        """The GPUs as far as the inventory knows them already, with nothing leased."""
+        return [self._capacity(gpu) for gpu in self._inventory.known]
+
     def _capacity(self, gpu: Gpu) -> Capacity:
-        leased = sum(memory for _, memory in self._shares_on(gpu))
-        return Capacity(gpu.id, gpu.memory, min(self._reserve, gpu.memory), leased)
+        node = gpu.pci.numa_node if gpu.pci else None
+        return Capacity(gpu.id, gpu.memory, min(self._reserve, gpu.memory), numa_node=node)
 
     def _use_of(self, gpu: Gpu) -> GpuUse:
-        capacity = self._capacity(gpu)
+        (capacity,) = occupied([self._capacity(gpu)], self.queue.running())
         return GpuUse(
             **gpu.model_dump(),
             reserve=capacity.reserve,
@@ -554,13 +665,6 @@ def _default_name(command: tuple[str, ...], lease_id: str) -> str:
     program = Path(command[0]).name if command else ""
     readable = "".join(char for char in program if char.isascii() and char.isalnum())[:24]
     return f"{readable or 'lease'}-{lease_id[:4]}"
-
-
-def _check_owner(lease: Lease, peer: Peer) -> None:
-    if not peer.may_manage(lease.owner_uid):
-        raise NotPermitted(
-            f"Lease {lease.name} belongs to user {lease.owner_uid}.", "Ask its owner or root."
-        )
 
 
 def _shares_ppm(shares: tuple[GpuShare, ...], gpus: tuple[Gpu, ...]) -> dict[str, int]:

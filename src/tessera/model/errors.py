@@ -17,6 +17,10 @@
     +-- ConflictError                 exit 4, HTTP 409
     |   +-- NoCapacity
     |   |   +-- NoGpu
+    |   |   +-- QueueFull
+    |   |   +-- WaitTimedOut
+    |   +-- ResizeBelowUse
+    |   +-- WaitEnded
     |   +-- NameInUse
     |   +-- InvalidTransition
     |   +-- LeaseNotActive
@@ -31,6 +35,7 @@
     +-- UnreachableError              exit 5, HTTP 503
     |   +-- DaemonUnreachable
     |   +-- DaemonStartFailed
+    |   +-- DaemonStopping
     |   +-- DaemonVersionMismatch
     +-- HostError                     exit 1, HTTP 500
         +-- NativeProgramMissing
@@ -158,6 +163,22 @@ class NoGpu(NoCapacity):
     """This host offers no device at all."""
 
 
+class QueueFull(NoCapacity):
+    """The slice does not fit now, and as many requests wait already as the daemon keeps."""
+
+
+class WaitTimedOut(NoCapacity):
+    """The slice did not fit for as long as the request was to wait."""
+
+
+class WaitEnded(ConflictError):
+    """Somebody stopped the request while it waited, or who asked for it is gone."""
+
+
+class ResizeBelowUse(ConflictError):
+    """More of a lease's memory is in use than it was to keep."""
+
+
 class NameInUse(ConflictError):
     """A live lease has this name."""
 
@@ -217,6 +238,10 @@ class DaemonUnreachable(UnreachableError):
 
 class DaemonStartFailed(UnreachableError):
     """A daemon was started and ended, or did not get ready in time."""
+
+
+class DaemonStopping(UnreachableError):
+    """The daemon ended while the request waited for room; the next one can be asked again."""
 
 
 class DaemonVersionMismatch(UnreachableError):

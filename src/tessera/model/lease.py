@@ -15,17 +15,14 @@ its holder is gone or somebody stops it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -159,14 +156,6 @@ class LeaseRequest(Sized):
     def _checked_name(cls, value: str | None) -> str | None:
         return None if value is None else check_name(value)
 
-    @classmethod
-    def checked(cls, fields: Mapping[str, object]) -> LeaseRequest:
-        """A request from its fields. Raises UsageError (and its kinds) instead of pydantic's error."""
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            raise invalid_request(error.errors()[0]) from error
-
 
 class LeaseChange(Sized):
     """The body of PATCH /v1/leases/{key}: what is given changes, the rest stays.
@@ -186,13 +175,14 @@ class LeaseChange(Sized):
 
 
 class Waiting(BaseModel):
-    """The place of a request in the queue: it is to get `wants` when those ahead of it have theirs."""
+    """The place of a request in the queue. It waits for `wants`: at least `memory` bytes in all."""
 
     model_config = ConfigDict(frozen=True)
 
     position: int
     of: int
     wants: str
+    memory: int
     since: datetime
 
 
@@ -257,12 +247,6 @@ class Lease(BaseModel):
         return self.model_copy(
             update={"state": to, "updated_at": now, "reason": reason or self.reason}
         )
-
-
-def invalid_request(first: Mapping[str, Any]) -> InvalidRequest:
-    """The named error for the first of pydantic's findings."""
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "the request"
-    return InvalidRequest(f"{where}: {first['msg']}.", "The API is described at /openapi.json.")
 
 
 def check_name(name: str) -> str:

@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from tessera.model.errors import UsageError
+from tessera.model.errors import InvalidRequest, UsageError
 from tessera.model.units import parse_fraction, parse_memory
 
 MAX_MEMORY = (1 << 63) - 1
@@ -43,3 +51,17 @@ class Sized(BaseModel):
                 "Leave out --fraction or --memory.",
             )
         return self
+
+    @classmethod
+    def checked(cls, fields: Mapping[str, object]) -> Self:
+        """A request from its fields. Raises UsageError (and its kinds) instead of pydantic's error."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise invalid_request(error.errors()[0]) from error
+
+
+def invalid_request(first: Mapping[str, Any]) -> InvalidRequest:
+    """The named error for the first of pydantic's findings."""
+    where = ".".join(str(part) for part in first["loc"] if part != "body") or "the request"
+    return InvalidRequest(f"{where}: {first['msg']}.", "The API is described at /openapi.json.")

@@ -4,6 +4,7 @@
 from tessera.placement.admission import Grant, Request, Running, admit, in_order, occupied, rooms
 from tessera.placement.choice import place
 from tessera.placement.demand import Capacity, Demand
+from tessera.placement.refusal import refusal
 
 __all__ = [
     "Capacity",
@@ -15,5 +16,6 @@ __all__ = [
     "in_order",
     "occupied",
     "place",
+    "refusal",
     "rooms",
 ]

@@ -110,12 +110,19 @@ def occupied(gpus: Sequence[Capacity], running: Iterable[Running]) -> list[Capac
 
 
 def rooms(
-    gpus: Sequence[Capacity], running: Sequence[Running], ahead: Iterable[Request]
+    gpus: Sequence[Capacity],
+    running: Sequence[Running],
+    ahead: Iterable[Request],
+    growing: Sequence[Running] = (),
 ) -> Mapping[str, int]:
-    """The bytes of each GPU that somebody behind `ahead` may take now."""
+    """The bytes of each GPU that somebody behind `ahead` may take now.
+
+    `growing`: leases that hold memory, too, and want more for themselves. That they may end counts for
+    nothing here, because what they take would then be given back.
+    """
     demands = [request.demand for request in ahead if request.demand.could_fit(gpus)]
     found = {}
-    for gpu in occupied(gpus, running):
+    for gpu in occupied(gpus, [*running, *growing]):
         held = [share.memory for lease in running for share in lease.shares if share.gpu == gpu.gpu]
         needs = [demand.bytes_of(gpu) for demand in demands]
         found[gpu.gpu] = _room(gpu.free, held, [need for need in needs if need <= gpu.usable])

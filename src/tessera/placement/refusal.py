@@ -10,7 +10,12 @@ from tessera.model.units import format_bytes
 from tessera.placement.demand import Capacity, Demand
 
 
-def refusal(demand: Demand, capacities: Sequence[Capacity], rooms: Mapping[str, int]) -> NoCapacity:
+def refusal(
+    demand: Demand,
+    capacities: Sequence[Capacity],
+    rooms: Mapping[str, int],
+    waited: bool = False,
+) -> NoCapacity:
     """Why a slice that does not fit `rooms` does not, and what would; at least one GPU is listed."""
     if len(capacities) < demand.gpus:
         return NoCapacity(
@@ -18,7 +23,8 @@ def refusal(demand: Demand, capacities: Sequence[Capacity], rooms: Mapping[str, 
             f"Ask for --gpus {len(capacities)} or fewer.",
         )
     best = sorted(rooms.values(), reverse=True)[demand.gpus - 1]
-    return NoCapacity(_what(demand, capacities, rooms), _what_would_fit(demand, capacities, best))
+    ideas = _what_would_fit(demand, capacities, best, waited)
+    return NoCapacity(_what(demand, capacities, rooms), ideas)
 
 
 def _what(demand: Demand, capacities: Sequence[Capacity], rooms: Mapping[str, int]) -> str:
@@ -38,12 +44,12 @@ def _what(demand: Demand, capacities: Sequence[Capacity], rooms: Mapping[str, in
     return f"{wanted} do not fit: {roomy.gpu} has the most free, {format_bytes(roomy.free)}."
 
 
-def _what_would_fit(demand: Demand, capacities: Sequence[Capacity], best: int) -> str:
+def _what_would_fit(demand: Demand, capacities: Sequence[Capacity], best: int, waited: bool) -> str:
     ideas = []
     if best > 0:
         ideas.append(f"ask for --memory {best} or less")
     if demand.could_fit(capacities):
         ideas.append("end a lease first (see `tessera ps`)")
-        ideas.append("wait for room with --wait")
+        ideas += [] if waited else ["wait for room with --wait"]
     text = ", or ".join(ideas) or "see `tessera gpus` for what is there"
     return text[0].upper() + text[1:] + "."

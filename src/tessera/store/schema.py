@@ -16,7 +16,7 @@ from tessera.model.lease import DEFAULT_WEIGHT, Identity, Lease
 from tessera.model.policy import PolicyChange, PolicyKind
 
 # What a lease shows of the moment.
-_PASSING = {"conditions"}
+_PASSING = {"conditions", "waiting"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -55,6 +55,7 @@ class LeaseRow(Base):
     transport: Mapped[str] = mapped_column(String(16))
     identity: Mapped[str] = mapped_column(String(16), server_default=Identity.TESSERA.value)
     weight: Mapped[int] = mapped_column(Integer, server_default=str(DEFAULT_WEIGHT))
+    priority: Mapped[int] = mapped_column(Integer, server_default="0")
     gpus: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     endpoint: Mapped[str | None] = mapped_column(String(512))
     environment: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -116,7 +117,12 @@ def _add_missing_columns(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
 
 
-# Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_sharing)
+# Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies,
+# version 3 priority.
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _create_tables,
+    _add_sharing,
+    _add_missing_columns,
+)
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -10,7 +10,7 @@ from tessera.bench.duty import Round, duty_run, duty_targets, wait_for_duty
 from tessera.bench.quarters import DUTIES, QuartersPlan
 from tessera.bench.stream import LARGEST_RADIUS, LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE, Size
 from tessera.bench.stream import find_size as found_size
-from tessera.model.policy import PolicyKind
+from tessera.model.policy import PolicyKind, parse_time_slice
 from unit.bench.samples import quarters_report, stream_slice
 
 
@@ -61,6 +61,12 @@ def test_the_targets_are_for_the_promised_duties_and_policies_that_leave_nothing
 def test_the_promise_is_of_four_jobs() -> None:
     rounds = [Round(stream_slice(40.0), [stream_slice(40.0)] * 2, 0.0)]
     assert duty_targets([duty_run(PolicyKind.EQUAL, 2.0, 0.2, 31e6, rounds)]) == ()
+
+
+def test_a_time_slice_holds_the_device_part_of_an_input() -> None:
+    slice_us = parse_time_slice(QuartersPlan().time_slice)
+    assert slice_us is not None
+    assert slice_us > 1000 * QuartersPlan().device_ms
 
 
 def test_the_sweep_takes_ten_minutes_at_most_and_meets_the_promised_duties() -> None:
