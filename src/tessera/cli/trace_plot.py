@@ -2,8 +2,8 @@
 """A schedule as a picture: above, who held the GPU when; below, each lease's share of the device time.
 
 The share is drawn over windows of equal length. A stretch that crosses from one window into the next counts
-in both, in proportion, because only its sum of device time is known. Windows are many slices long: what a
-command used is charged when its worker learns of its end, which may be in a later stretch.
+in both, in proportion, because only its sum of device time is known. Windows are many slices long, because a
+command may be charged in the lease's next stretch.
 """
 
 from __future__ import annotations
