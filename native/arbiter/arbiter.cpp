@@ -25,6 +25,7 @@ Arbiter::Arbiter(BoardPage& board, std::uint64_t overrun_ns, std::uint64_t overl
   // under way is waited for as for any other.
   for (std::size_t i = 0; i < kMaxTenants; ++i) {
     if (board_->tenants[i].grant.exchange(0) != 0) poke(i);
+    traced_ns_[i] = board_->tenants[i].device_ns.load();
   }
 }
 
@@ -46,6 +47,7 @@ void Arbiter::look() {
       state_.tenants[i] = {};
       seen_[i] = {};
       running_on_[i] = false;
+      traced_ns_[i] = 0;
       continue;
     }
     ++present;
@@ -164,7 +166,6 @@ std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
   holder_ = choice.tenant;
   granted_ns_ = now_ns;
   Tenant& tenant = board_->tenants[holder_];
-  device_at_grant_ = tenant.device_ns.load();
   const auto number = static_cast<std::uint32_t>(state_.grants) | 1u << 31;  // never 0
   trace_ = {now_ns, now_ns, 0, static_cast<std::uint32_t>(holder_), number};
   tenant.grants.fetch_add(1);
@@ -177,7 +178,11 @@ std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
 
 void Arbiter::write_trace(std::uint64_t now_ns) {
   trace_.end_ns = now_ns;
-  trace_.device_ns = board_->tenants[trace_.tenant].device_ns.load() - device_at_grant_;
+  const std::uint64_t used = board_->tenants[trace_.tenant].device_ns.load();
+  std::uint64_t& traced = traced_ns_[trace_.tenant];
+  // Less than before: the place went to another lease.
+  trace_.device_ns = used < traced ? used : used - traced;
+  traced = used;
   const std::uint64_t count = board_->trace_count.load(std::memory_order_relaxed);
   board_->trace[count % kTraceLength] = trace_;
   board_->trace_count.store(count + 1, std::memory_order_release);

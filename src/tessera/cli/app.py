@@ -230,7 +230,7 @@ def advise(
     ] = 5.0,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
-    """Predict what running leases would lose and gain if they shared one GPU.
+    """Predict what running leases would lose and gain on one GPU.
 
     DUTY is the part of the time in which the device computes for a lease, SLOWDOWN the time that it
     would need more. A job that waits for its input or its host has a small duty, and shares well.
