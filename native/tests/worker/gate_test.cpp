@@ -199,6 +199,20 @@ void initial_contents_are_metered() {
   eventually([&] { return gpu.commands() == 1; });
 }
 
+void what_entered_unmetered_has_no_foreseen_end() {
+  Shared gpu;
+  gpu.grant(kNoEnd, true);
+  for (int i = 0; i < 3; ++i) {
+    gpu.fill();
+    gpu.finish();
+  }
+  CHECK(gpu.seat().ends_ns.load() != kNoEnd);
+  gpu.grant(kNoEnd, false);
+  gpu.fill();
+  gpu.finish();
+  CHECK(gpu.seat().ends_ns.load() == kNoEnd);
+}
+
 void a_session_leaves_its_seat() {
   Shared gpu;
   CHECK(gpu.seat().worker_pid.load() == ::getpid());
@@ -219,5 +233,6 @@ int main() {
   markers_need_no_grant();
   what_waits_for_the_client_keeps_nobody_waiting();
   initial_contents_are_metered();
+  what_entered_unmetered_has_no_foreseen_end();
   a_session_leaves_its_seat();
 }
