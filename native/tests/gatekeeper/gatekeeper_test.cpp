@@ -112,9 +112,9 @@ void tcp_only_where_asked_for() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   CHECK(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   // One descriptor more than over the unix socket: the token.
-  CHECK(gatekeeper.greeted(client) == 6);
+  CHECK(gatekeeper.greeted(client) == 7);
   const UniqueFd local = gatekeeper.connect();
-  CHECK(gatekeeper.greeted(local) == 5);
+  CHECK(gatekeeper.greeted(local) == 6);
 }
 
 void a_missing_worker_refuses_its_client() {
