@@ -170,7 +170,7 @@ void silent_control_peers_hold_no_client_up() {
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 40; ++i) silent.push_back(connect_to(gatekeeper.control()));
   const UniqueFd client = gatekeeper.connect();
-  CHECK(gatekeeper.greeted(client) == 5);
+  CHECK(gatekeeper.greeted(client) == 6);
   silent.clear();
   CHECK(told(connect_to(gatekeeper.control()), "resize 0 1001\n") == "ok\n");
 }
