@@ -281,7 +281,7 @@ def resize(
     ] = None,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
-    """Change the memory or the weight of a lease while its programs run."""
+    """Change the memory or weight of a lease that lives."""
     commands.resize_lease(lease, memory, fraction, weight, output_format)
 
 
@@ -351,7 +351,7 @@ def resume(
     ] = None,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
-    """Put a suspended lease back on its GPUs, or on others of this host."""
+    """Put a suspended lease back on its GPUs, or on others."""
     commands.resume_lease(lease, gpu or [], output_format)
 
 
