@@ -89,6 +89,8 @@ std::uint64_t Arbiter::wait_for_leaving(std::uint64_t now_ns) {
     const std::uint64_t call_at = seen.ends_ns == kNoEnd ? kNoEnd : seen.ends_ns - overlap_ns_;
     if (now_ns < call_at && now_ns < limit) return std::min(call_at, limit);
     running_on_[leaving_] = true;
+    // It had more to do when its time was over, and has not had the time to say so again.
+    state_.tenants[leaving_].active = true;
     if (now_ns >= limit) board_->tenants[leaving_].overruns.fetch_add(1);
   }
   write_trace(now_ns);
@@ -164,6 +166,7 @@ std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
   if (idle_since_ns_ != 0) board_->idle_ns.fetch_add(now_ns - idle_since_ns_);
   idle_since_ns_ = 0;
   holder_ = choice.tenant;
+  running_on_[holder_] = false;
   granted_ns_ = now_ns;
   Tenant& tenant = board_->tenants[holder_];
   const auto number = static_cast<std::uint32_t>(state_.grants) | 1u << 31;  // never 0

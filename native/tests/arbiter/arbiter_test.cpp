@@ -216,6 +216,19 @@ void the_next_is_called_a_moment_early() {
   CHECK(gpu.turn(arbiter, kMs) > gpu.now + kMs && gpu.page->contended.load() == 0);
 }
 
+void who_is_owed_more_goes_on_without_a_pause() {
+  Gpu gpu(2);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  gpu.want(0);
+  gpu.turn(arbiter);
+  gpu.run(0);
+  gpu.use(1, 10 * kMs);
+  gpu.want(1);
+  gpu.page->seats[0].ends_ns.store(gpu.now + 2 * kMs);
+  gpu.turn(arbiter, 2 * kMs);
+  CHECK(gpu.has(0) && !gpu.has(1));
+}
+
 void fixed_holds_back_a_lone_lease() {
   Gpu gpu(2, PolicyKind::fixed);
   Arbiter arbiter(gpu.page, kOverrun, kOverlap);
@@ -331,6 +344,7 @@ int main() {
   a_dead_worker_is_not_waited_for();
   an_endless_command_keeps_nobody_waiting_for_ever();
   the_next_is_called_a_moment_early();
+  who_is_owed_more_goes_on_without_a_pause();
   fixed_holds_back_a_lone_lease();
   a_successor_begins_with_nobody();
   time_is_written_down();
