@@ -62,7 +62,7 @@ Quota make_quota() {
 }
 
 worker::Device null_device() {
-  worker::Device device{nullptr, nullptr, kLease};
+  worker::Device device{nullptr, nullptr};
   if (clGetPlatformIDs(1, &device.platform, nullptr) != CL_SUCCESS) ::abort();
   if (clGetDeviceIDs(device.platform, CL_DEVICE_TYPE_ALL, 1, &device.id, nullptr) != CL_SUCCESS) {
     ::abort();
