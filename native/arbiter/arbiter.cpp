@@ -25,6 +25,7 @@ Arbiter::Arbiter(BoardPage& board, std::uint64_t overrun_ns, std::uint64_t overl
   // under way is waited for as for any other.
   for (std::size_t i = 0; i < kMaxTenants; ++i) {
     if (board_->tenants[i].grant.exchange(0) != 0) poke(i);
+    traced_ns_[i] = board_->tenants[i].device_ns.load();
   }
 }
 
@@ -46,6 +47,7 @@ void Arbiter::look() {
       state_.tenants[i] = {};
       seen_[i] = {};
       running_on_[i] = false;
+      traced_ns_[i] = 0;
       continue;
     }
     ++present;
@@ -87,6 +89,8 @@ std::uint64_t Arbiter::wait_for_leaving(std::uint64_t now_ns) {
     const std::uint64_t call_at = seen.ends_ns == kNoEnd ? kNoEnd : seen.ends_ns - overlap_ns_;
     if (now_ns < call_at && now_ns < limit) return std::min(call_at, limit);
     running_on_[leaving_] = true;
+    // It had more to do when its time was over, and has not had the time to say so again.
+    state_.tenants[leaving_].active = true;
     if (now_ns >= limit) board_->tenants[leaving_].overruns.fetch_add(1);
   }
   write_trace(now_ns);
@@ -162,9 +166,9 @@ std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
   if (idle_since_ns_ != 0) board_->idle_ns.fetch_add(now_ns - idle_since_ns_);
   idle_since_ns_ = 0;
   holder_ = choice.tenant;
+  running_on_[holder_] = false;
   granted_ns_ = now_ns;
   Tenant& tenant = board_->tenants[holder_];
-  device_at_grant_ = tenant.device_ns.load();
   const auto number = static_cast<std::uint32_t>(state_.grants) | 1u << 31;  // never 0
   trace_ = {now_ns, now_ns, 0, static_cast<std::uint32_t>(holder_), number};
   tenant.grants.fetch_add(1);
@@ -177,7 +181,11 @@ std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
 
 void Arbiter::write_trace(std::uint64_t now_ns) {
   trace_.end_ns = now_ns;
-  trace_.device_ns = board_->tenants[trace_.tenant].device_ns.load() - device_at_grant_;
+  const std::uint64_t used = board_->tenants[trace_.tenant].device_ns.load();
+  std::uint64_t& traced = traced_ns_[trace_.tenant];
+  // Less than before: the place went to another lease.
+  trace_.device_ns = used < traced ? used : used - traced;
+  traced = used;
   const std::uint64_t count = board_->trace_count.load(std::memory_order_relaxed);
   board_->trace[count % kTraceLength] = trace_;
   board_->trace_count.store(count + 1, std::memory_order_release);

@@ -62,11 +62,13 @@ class Arbiter {
   std::array<Seen, kMaxTenants> seen_{};
   std::size_t holder_ = kNobody;
   std::uint64_t granted_ns_ = 0;
-  // The lease whose commands are waited for, since when, and what it had used when it was granted.
+  // The lease whose commands are waited for, and since when.
   std::size_t leaving_ = kNobody;
   std::uint64_t leaving_since_ns_ = 0;
   TraceEntry trace_{};
-  std::uint64_t device_at_grant_ = 0;
+  // What of each lease's device time is in the trace. A command may be charged when its lease has
+  // lost the GPU already; it is then in the lease's next stretch, so that nothing is left out.
+  std::array<std::uint64_t, kMaxTenants> traced_ns_{};
   // Leases whose commands run on while somebody else has the GPU.
   std::array<bool, kMaxTenants> running_on_{};
   std::uint64_t idle_since_ns_ = 0;

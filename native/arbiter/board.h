@@ -80,7 +80,7 @@ struct Seat {
 struct TraceEntry {
   std::uint64_t begin_ns;  // CLOCK_MONOTONIC
   std::uint64_t end_ns;
-  std::uint64_t device_ns;  // measured in it
+  std::uint64_t device_ns;  // charged since the lease's stretch before
   std::uint32_t tenant;     // index
   std::uint32_t grant;
 };

@@ -11,6 +11,8 @@
 //   and
 //                                    one clFinish; chain_post is the part until clFinish
 //   {write,read,memcpy}_SIZE         one blocking copy; memcpy in the same process, same size
+//   write_done_SIZE                  the write and clFinish: when the device has the bytes, while a
+//                                    write returns when the program may use its memory again
 //   {map_read,map_write}_SIZE        blocking map, unmap and clFinish
 #pragma once
 

@@ -71,6 +71,7 @@ class FuzzChannel final : public Channel {
       : input_(input), honest_left_(honest_start ? 2 : 0) {}
 
   TransportKind kind() const override { return TransportKind::shm; }
+  std::size_t bulk_ahead() const override { return 8 * kPiece; }
   Bulk reserve(std::size_t bytes) override {
     if (bytes == 0 || bytes > kMaxBulk) ::abort();
     if (closed_.load()) throw ChannelClosed("closed");

@@ -30,6 +30,7 @@ constexpr std::size_t kMaxFrames = 200;
 class SilentChannel final : public Channel {
  public:
   TransportKind kind() const override { return TransportKind::shm; }
+  std::size_t bulk_ahead() const override { return 8 * kPiece; }
   Bulk reserve(std::size_t bytes) override {
     void* memory = ::malloc(bytes);
     const auto free_it = [](void* owner, std::uint64_t) noexcept { ::free(owner); };
@@ -61,7 +62,7 @@ Quota make_quota() {
 }
 
 worker::Device null_device() {
-  worker::Device device{nullptr, nullptr, kLease};
+  worker::Device device{nullptr, nullptr};
   if (clGetPlatformIDs(1, &device.platform, nullptr) != CL_SUCCESS) ::abort();
   if (clGetDeviceIDs(device.platform, CL_DEVICE_TYPE_ALL, 1, &device.id, nullptr) != CL_SUCCESS) {
     ::abort();

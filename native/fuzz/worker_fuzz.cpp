@@ -32,6 +32,7 @@ class FuzzChannel final : public Channel {
   explicit FuzzChannel(std::span<const std::uint8_t> input) : input_(input) {}
 
   TransportKind kind() const override { return TransportKind::shm; }
+  std::size_t bulk_ahead() const override { return 8 * kPiece; }
   Bulk reserve(std::size_t bytes) override {
     if (bytes == 0 || bytes > kMaxBulk) ::abort();
     void* memory = ::malloc(bytes);

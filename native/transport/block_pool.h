@@ -28,6 +28,7 @@ struct Block {
 
 class BlockPool {
  public:
+  static constexpr std::size_t kKept = 8 * 1024 * 1024;  // bytes
   BlockPool() = default;
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
@@ -44,7 +45,6 @@ class BlockPool {
  private:
   static constexpr std::size_t kMinOrder = 9;
   static constexpr std::size_t kMaxOrder = 24;
-  static constexpr std::size_t kKept = 8 * 1024 * 1024;  // bytes
   std::mutex mutex_;
   std::array<Block*, kMaxOrder + 1> free_{};
   std::size_t kept_ = 0;

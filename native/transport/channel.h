@@ -134,6 +134,8 @@ class Channel {
   // Like reserve(), but the payload is `bytes` where they are; they must stay until send() returns.
   // Empty where the carrier cannot send from foreign memory: then reserve and copy.
   virtual Bulk lend(std::span<const std::byte> /*bytes*/) { return {}; }
+  // Bytes of payloads that a large transfer in pieces should have under way at a time.
+  virtual std::size_t bulk_ahead() const = 0;
   // Sends one message and returns its sequence number (1, 2, ... for each direction). Any thread;
   // messages of one thread stay in order. The peer is woken if it sleeps, though not out of a nap;
   // a stream may hold small messages back for at most its buffer until flush(). Blocks while the

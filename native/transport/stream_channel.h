@@ -45,6 +45,8 @@ class StreamChannel final : public Channel {
 
   TransportKind kind() const override { return kind_; }
   Bulk reserve(std::size_t bytes) override;
+  // A block beyond what the pool keeps costs more than moving its bytes.
+  std::size_t bulk_ahead() const override { return BlockPool::kKept; }
   Bulk lend(std::span<const std::byte> bytes) override;
   std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk) override;
   void flush() override;

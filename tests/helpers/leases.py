@@ -13,7 +13,7 @@ from typing import Any
 
 from helpers.host import Host
 from helpers.programs import device_environment, native
-from tessera.client import wire
+from tessera.client import launch, wire
 
 NATIVE = ("tessera-probe", "tessera-gatekeeper", "tessera-worker", "libtessera-opencl.so")
 
@@ -52,7 +52,8 @@ def lease_of(
     host: Host, fraction: str = "1/4", transport: str = "shm", memory: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """A lease held by this process: the daemon's own description of it."""
-    host.json("gpus")  # starts the daemon
+    if not launch.is_listening(str(host.socket)):
+        host.json("gpus")  # starts the daemon
     request: dict[str, Any] = {"gpus": 1, "transport": transport, "holder_pid": os.getpid()}
     request |= {"fraction": fraction} if memory is None else {"memory": memory}
     lease = wire.call(str(host.socket), "POST", "/v1/leases", request)

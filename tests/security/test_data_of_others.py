@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -31,6 +31,7 @@ PIECES = 12  # of a MiB each: what a tenant takes of its 16 MiB
 SECRET = b"the other tenant's weights. "
 SIDE = 512  # pixels of four bytes: a MiB
 RGBA, UNORM8, IMAGE2D = 0x10B5, 0x10D2, 0x10F1
+RINGS = 12_288  # where they begin in a session's shared memory
 FAR = 0x5EC2E7  # an id that no other session uses
 
 SOURCE = """
@@ -73,13 +74,19 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 class Tenant:
-    """One session on a lease of its own."""
+    """One session of a lease."""
 
     def __init__(self, place: Place, lease: dict[str, Any]) -> None:
         self.place = place
         self.lease = lease
         self.wire = Wire(addresses(lease["endpoint"])[1]).open()
         self.bench = Bench(self.wire)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wire.close()
 
     def worker(self) -> int:
         found: int = stats(self.place.host, self.lease)["sessions"][0]["worker_pid"]
@@ -148,18 +155,14 @@ def gone(pid: int) -> None:
 @pytest.fixture
 def other(place: Place) -> Iterator[Tenant]:
     """The tenant whose data it is."""
-    with lease_of(place.host) as lease:
-        tenant = Tenant(place, lease)
+    with lease_of(place.host) as lease, Tenant(place, lease) as tenant:
         yield tenant
-        tenant.wire.close()
 
 
 @pytest.fixture
 def thief(place: Place) -> Iterator[Tenant]:
-    with lease_of(place.host) as lease:
-        tenant = Tenant(place, lease)
+    with lease_of(place.host) as lease, Tenant(place, lease) as tenant:
         yield tenant
-        tenant.wire.close()
 
 
 def brought(way: Callable[[], bytes]) -> bytes:
@@ -201,13 +204,11 @@ def test_fresh_memory_is_nobodys(
     end(other, other.leave_secret())
     if place.memory is not None:
         assert place.holds_secret()
-    with lease_of(place.host) as lease:
-        thief = Tenant(place, lease)
+    with lease_of(place.host) as lease, Tenant(place, lease) as thief:
         for seen in thief.fresh_memory():
             assert len(seen) == MIB
             assert SECRET[:8] not in seen
             assert place.memory is None or not any(seen)
-        thief.wire.close()
 
 
 def test_handles_of_another_session_are_nothing(place: Place, other: Tenant) -> None:
@@ -223,10 +224,8 @@ def test_handles_of_another_session_are_nothing(place: Place, other: Tenant) -> 
     ]
     for way in ways:
         for lease in (other.lease, None):
-            with lease_of(place.host) as another:
-                thief = Tenant(place, lease or another)
+            with lease_of(place.host) as another, Tenant(place, lease or another) as thief:
                 assert brought(partial(way, thief)) == b""
-                thief.wire.close()
     assert bench.read(FAR, 0, len(SECRET)).bulk == SECRET
 
 
@@ -264,10 +263,8 @@ def test_addresses_of_another_are_nothing(place: Place, other: Tenant) -> None:
 
     ways = [lambda thief: thief.read_svm(address, len(SECRET)), as_buffer, by_copy]
     for way in ways:
-        with lease_of(place.host) as lease:
-            thief = Tenant(place, lease)
+        with lease_of(place.host) as lease, Tenant(place, lease) as thief:
             assert SECRET[:8] not in brought(partial(way, thief))
-            thief.wire.close()
     assert other.read_svm(address, len(SECRET)) == SECRET
 
 
@@ -303,7 +300,8 @@ def test_a_session_begins_with_empty_shared_memory(place: Place, other: Tenant) 
         assert wire.hello() == 0
         assert wire.descriptor is not None
         with mmap.mmap(wire.descriptor, os.fstat(wire.descriptor).st_size) as memory:
-            assert not any(memory[at] for at in range(0, len(memory), 64))
+            # Behind the pages in which both sides say who sleeps.
+            assert not any(memory[at] for at in range(RINGS, len(memory), 64))
             assert memory.find(SECRET) < 0
 
 
@@ -321,37 +319,42 @@ def result_of(thief: Tenant, made: int, items: int) -> bytes:
     return thief.bench.read(thief.bench.buffer, 0, thief.bench.size).bulk
 
 
-# Only the embedded device runs kernels here; of a real GPU nothing is claimed.
+@pytest.fixture
+def compiling(embedded: Place) -> Iterator[tuple[Tenant, Tenant]]:
+    """The other and the thief on the only device here that runs kernels; of a GPU nothing is claimed."""
+    with (
+        lease_of(embedded.host) as theirs,
+        lease_of(embedded.host) as lease,
+        Tenant(embedded, theirs) as other,
+        Tenant(embedded, lease) as thief,
+    ):
+        other.leave_secret()
+        yield other, thief
+
+
 @pytest.mark.parametrize("far", [0, 4096, MIB, 16 * MIB, 1 << 40])
 def test_a_kernel_that_reads_past_its_buffer_finds_no_other_tenant(
-    embedded: Place, far: int
+    compiling: tuple[Tenant, Tenant], far: int
 ) -> None:
-    with lease_of(embedded.host) as theirs, lease_of(embedded.host) as lease:
-        other, thief = Tenant(embedded, theirs), Tenant(embedded, lease)
-        other.leave_secret()
+    other, thief = compiling
 
-        def peek() -> bytes:
-            made = kernel(thief, "peek")
-            for index in (0, 1):
-                target = {"index": index, "target": thief.bench.buffer}
-                thief.wire.post("set_kernel_arg_object", kernel=made, **target)
-            value = struct.pack("<Q", (4096 + far) // 4)
-            thief.wire.post("set_kernel_arg_value", kernel=made, index=2, value=value)
-            return result_of(thief, made, 1024)
+    def peek() -> bytes:
+        made = kernel(thief, "peek")
+        for index in (0, 1):
+            target = {"index": index, "target": thief.bench.buffer}
+            thief.wire.post("set_kernel_arg_object", kernel=made, **target)
+        value = struct.pack("<Q", (4096 + far) // 4)
+        thief.wire.post("set_kernel_arg_value", kernel=made, index=2, value=value)
+        return result_of(thief, made, 1024)
 
-        assert SECRET[:8] not in brought(peek)
-        assert other.bench.works()
-        for tenant in (other, thief):
-            tenant.wire.close()
+    assert SECRET[:8] not in brought(peek)
+    assert other.bench.works()
 
 
-def test_a_kernels_own_memory_holds_no_other_tenant(embedded: Place) -> None:
-    with lease_of(embedded.host) as theirs, lease_of(embedded.host) as lease:
-        other, thief = Tenant(embedded, theirs), Tenant(embedded, lease)
-        other.leave_secret()
-        made = kernel(thief, "leftovers")
-        thief.wire.post("set_kernel_arg_object", kernel=made, index=0, target=thief.bench.buffer)
-        thief.wire.post("set_kernel_arg_local", kernel=made, index=1, size=4096)
-        assert SECRET[:8] not in result_of(thief, made, 1)
-        for tenant in (other, thief):
-            tenant.wire.close()
+def test_a_kernels_own_memory_holds_no_other_tenant(compiling: tuple[Tenant, Tenant]) -> None:
+    _, thief = compiling
+    made = kernel(thief, "leftovers")
+    target = {"index": 0, "target": thief.bench.buffer}
+    thief.wire.post("set_kernel_arg_object", kernel=made, **target)
+    thief.wire.post("set_kernel_arg_local", kernel=made, index=1, size=4096)
+    assert SECRET[:8] not in result_of(thief, made, 1)

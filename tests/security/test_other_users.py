@@ -7,12 +7,14 @@ lease are opened first, and what is inside has to keep them out by itself.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
+import socket
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,41 +23,68 @@ from helpers.host import Host
 from helpers.leases import inside, lease_of, real_host, stats
 from helpers.wire import TCP, Wire, addresses
 from helpers.workloads import MEMORY, running
+from tessera.client import launch
+from tessera.model.errors import NotPermitted
 
 NOBODY = 65_534
 BAD_TOKEN = 2
 
-# Tries every way to every file and process it is given, and says which of them led somewhere.
-ATTEMPTS = """
-import errno, json, os, signal, socket, stat, sys
-files, pids = json.loads(sys.argv[1])
-done = []
 
-def attempt(what, way):
+def attempt(way: Callable[[], object]) -> bool:
+    """Whether a way leads somewhere; every other end but a refusal is the test's own fault."""
     try:
         way()
     except OSError as error:
-        assert error.errno in (errno.EACCES, errno.EPERM), (what, error)
-    else:
-        done.append(what)
+        assert error.errno in (errno.EACCES, errno.EPERM), error
+        return False
+    return True
 
-def connect(path):
-    socket.socket(socket.AF_UNIX).connect(path)
 
-for path in files:
+def connect(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+
+
+Ways = dict[str, Callable[[], object]]
+
+
+def ways_to_file(path: str) -> Ways:
+    ways: Ways = {"remove": partial(os.unlink, path)}
     if path.endswith(".sock"):
-        attempt("connect " + path, lambda: connect(path))
+        ways["connect"] = partial(connect, path)
     else:
-        attempt("read " + path, lambda: open(path, "rb").read(1))
-        attempt("write " + path, lambda: open(path, "r+b"))
-    attempt("remove " + path, lambda: os.unlink(path))
-for pid in pids:
-    for name in ("mem", "environ", "maps"):
-        attempt(f"read {name} {pid}", lambda: open(f"/proc/{pid}/{name}", "rb").read(1))
-    attempt(f"list fd {pid}", lambda: os.listdir(f"/proc/{pid}/fd"))
-    attempt(f"kill {pid}", lambda: os.kill(pid, signal.SIGKILL))
-print(json.dumps(done))
-"""
+        ways["read"] = partial(os.open, path, os.O_RDONLY)
+        ways["write"] = partial(os.open, path, os.O_WRONLY)
+    return ways
+
+
+def ways_to_process(pid: int) -> Ways:
+    folder = Path(f"/proc/{pid}")
+    ways: Ways = {name: (folder / name).read_bytes for name in ("mem", "environ", "maps")}
+    ways["files"] = partial(os.listdir, folder / "fd")
+    ways["kill"] = partial(os.kill, pid, signal.SIGKILL)
+    return ways
+
+
+def as_nobody(run: Callable[[], list[str]]) -> list[str]:
+    """What `run` returns in a process of another user."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = ["the child failed"]
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            answer = run()
+        finally:
+            os.write(theirs, json.dumps(answer).encode())
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as pipe:
+        told: list[str] = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    return told
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +107,27 @@ def test_another_user_gets_nowhere(host: Host, transport: str) -> None:
             files = [str(each) for each in host.runtime.rglob("*") if not each.is_dir()]
             assert any(each.endswith("gpu.sock") for each in files)
             pids = [worker, host.json("show", lease["id"])["gatekeeper"]["pid"], host.daemon_pid()]
-            # The interpreter itself: its environment's folder may be closed to others.
-            words = [sys._base_executable, "-I", "-c", ATTEMPTS]  # type: ignore[attr-defined]
-            done = subprocess.run(
-                [*words, json.dumps([files, pids])],
-                user=NOBODY, group=NOBODY, extra_groups=[], cwd="/",
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
+            tried = [(path, ways_to_file(path)) for path in files]
+            tried += [(str(pid), ways_to_process(pid)) for pid in pids]
+            led = as_nobody(
+                lambda: [f"{way} {to}" for to, ways in tried for way in ways if attempt(ways[way])]
+            )
             # Where the driver lies is no secret: every program of a lease is told.
-            assert [each for each in json.loads(done.stdout) if "/vendors/" not in each] == []
+            assert [
+                each for each in led if not each.startswith("read") or "/vendors/" not in each
+            ] == []
             assert wire.alive()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_whose_daemon_it_is(host: Host) -> None:
+    def ask() -> list[str]:
+        try:
+            return [str(launch.daemon_pid(str(host.runtime)))]
+        except NotPermitted as error:
+            return [error.message]
+
+    assert as_nobody(ask) == [f"The daemon of {host.runtime} belongs to another user."]
 
 
 def test_what_a_daemon_keeps_is_for_its_own_user(host: Host) -> None:

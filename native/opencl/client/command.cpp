@@ -8,13 +8,6 @@
 namespace tessera::client {
 namespace {
 
-// Pieces of a blocking read that are under way at a time: as much as the worker lets the driver
-// keep of the window, so that half of it is left to others. Fewer stay in a cache that both cores
-// share, and are faster where they do share one; where they do not, a piece that is written into
-// again before it has left the other core's cache is slower than one in no cache.
-constexpr std::size_t kPiecesAhead = 16;
-// Pieces that are asked for together, as each time may have to wake the worker.
-constexpr std::size_t kPiecesAtOnce = 4;
 // Ids that fit a message beside everything else.
 constexpr std::size_t kMaxWaitList = 4096;
 
@@ -155,9 +148,11 @@ void Command::Reading::keep_window(std::size_t sent) {
   const auto under_way = [&] {
     return sent + state_->left.load(std::memory_order_acquire) - pieces_;
   };
-  if (sent == pieces_ || under_way() < kPiecesAhead) return;
+  const std::size_t ahead = command_.session().bulk_ahead() / kPiece;
+  if (sent == pieces_ || under_way() < ahead) return;
   count_once();
-  command_.session().wait_until([&] { return under_way() <= kPiecesAhead - kPiecesAtOnce; });
+  // Asking may have to wake the worker, so it is done for a quarter of them together.
+  command_.session().wait_until([&] { return under_way() <= ahead - ahead / 4; });
 }
 
 void Command::Reading::wait() {

@@ -124,6 +124,7 @@ class Session {
   Bulk reserve(std::size_t size);
   // The bytes themselves as a payload, until send() returns; empty where they have to be copied.
   Bulk lend(std::span<const std::byte> bytes);
+  std::size_t bulk_ahead() const { return channel_->bulk_ahead(); }
 
   // Pumps until the condition holds, sleeping in between; any thread may make it true while
   // handling a message, and then it must be an atomic that says so. Flushes first. Throws

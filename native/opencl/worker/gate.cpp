@@ -115,14 +115,23 @@ void Gate::entered(const Flight& flight) {
     entering_ = false;
     flights_.push_back(flight);
     estimated_ns_ += flight.estimate_ns;
-    if (is_metered()) {
-      const bool known = flights_.size() == 1 || seat_.ends_ns.load() != kNoEnd;
-      seat_.ends_ns.store(known && flight.estimate_ns != 0 ? clock_ns() + estimated_ns_ : kNoEnd);
-    }
+    foresee_end(flight);
     if (flights_.size() % kBatch == 0) reap();
   }
   // The grant may have been taken back meanwhile, when the minder found nothing to wait for.
   if (tenant_.grant.load() == 0) wake_minder();
+}
+
+// The lock is held. What entered while nobody else wanted the GPU has no foreseen end, and nothing
+// that comes behind it has one.
+void Gate::foresee_end(const Flight& flight) {
+  const bool known =
+      flights_.size() == 1 || seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd;
+  if (is_metered() && known && flight.estimate_ns != 0) {
+    seat_.ends_ns.store(clock_ns() + estimated_ns_);
+  } else if (seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd) {
+    seat_.ends_ns.store(kNoEnd);
+  }
 }
 
 void Gate::left() {

@@ -70,6 +70,7 @@ class Gate {
   cl_event next_to_end();
   void reap();
   void charge(const Flight& flight, cl_int status);
+  void foresee_end(const Flight& flight);
   void give_up_if_idle();
   void ring() const { page_.ring(); }
   void wake_minder();

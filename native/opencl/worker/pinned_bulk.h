@@ -11,6 +11,7 @@
 
 namespace tessera::worker {
 
+inline constexpr std::size_t kMaxPinned = 16 * 1024 * 1024;  // bytes, half of the window
 // Small writes are always copied, so that their place in the window is free at once.
 inline constexpr std::size_t kSmallWrite = 4096;  // bytes
 
@@ -37,7 +38,7 @@ class PinnedBulk {
   }
 
  private:
-  WindowShare share_;
+  WindowShare share_{kMaxPinned};
 };
 
 }  // namespace tessera::worker

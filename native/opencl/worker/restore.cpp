@@ -128,6 +128,12 @@ void Restorer::message(const Frame& frame) {
   session_.hand_over(incoming);
   const cl_int status = muted.status();
   if (status == CL_SUCCESS || (frame.flags & kMayFail) != 0) return;
+  if (opcode == wire::Opcode::create_program_with_binary) {
+    throw StateError(state_error::kLacksFeature,
+                     "the program came as a binary for its device, and this one does not take it "
+                     "(error " +
+                         std::to_string(status) + ")");
+  }
   refused(std::string(wire::opcode_name(incoming.opcode)) + " fails on this device (error " +
           std::to_string(status) + ")");
 }

@@ -30,6 +30,7 @@ Session::Session(Setup setup)
       memory_(*setup.quota, setup.slot),
       output_(channel_, std::move(setup.output)),
       answers_(channel_, *setup.quota, slot_, output_),
+      landing_share_(channel_.bulk_ahead()),
       reads_(answers_),
       callbacks_(answers_, reads_),
       receiver_(channel_, Receiver::Hooks{

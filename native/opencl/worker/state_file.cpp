@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t kMagic = 0x4554415453525354;  // "TSRSTATE" in memory order
 constexpr std::size_t kAlignment = 8;                 // bytes
+constexpr std::uint64_t kHandOn = 32 * 1024 * 1024;   // bytes, written out together
 
 struct Preamble {
   std::uint64_t magic;
@@ -72,6 +73,12 @@ void StateWriter::put(std::span<const std::byte> bytes) {
     if (written <= 0) fail("writing the state");
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
+  // The disk works while the next bytes are fetched from the device, not only when all are there.
+  // In memory there is no disk, and the call fails to no harm.
+  if (bytes_ - handed_on_ < kHandOn) return;
+  ::sync_file_range(fd_, static_cast<off_t>(handed_on_), static_cast<off_t>(bytes_ - handed_on_),
+                    SYNC_FILE_RANGE_WRITE);
+  handed_on_ = bytes_;
 }
 
 void StateWriter::write(const Frame& frame) {

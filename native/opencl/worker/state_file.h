@@ -66,6 +66,7 @@ class StateWriter {
   int fd_;
   std::uint64_t frames_ = 0;
   std::uint64_t bytes_ = 0;
+  std::uint64_t handed_on_ = 0;  // bytes that the disk was told to write
   std::vector<std::byte> small_;
 };
 

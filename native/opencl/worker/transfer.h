@@ -22,9 +22,9 @@ struct ReadRequest {
   bool blocking;         // the client waits for it now
 };
 
-// Reads `size` bytes and answers by read_done, also when the command fails. A size
-// beyond kMaxBulk throws ProtocolError. Blocking reads wait for the driver without lock and token,
-// so this is the last thing that a handler does.
+// Reads `size` bytes and answers by read_done, also when the command fails. A size beyond kMaxBulk
+// throws ProtocolError. Blocking reads wait for the driver without lock and token, so this is the
+// last thing that a handler does.
 void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue& enqueue);
 
 // Enqueues a write of the message's bulk, which must have `size` bytes (else ProtocolError), and

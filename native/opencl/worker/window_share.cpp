@@ -27,7 +27,7 @@ WindowShare::Part::~Part() {
 WindowShare::Part WindowShare::take(std::size_t size) {
   const std::size_t room = room_of(size);
   std::unique_lock lock(mutex_);
-  const auto fits = [&] { return kept_ + room <= kMaxKept; };
+  const auto fits = [&] { return kept_ == 0 || kept_ + room <= most_; };
   if (!fits() && !stuck_) stuck_ = !given_back_.wait_for(lock, kPatience, fits);
   const bool aside = !fits() && aside_ + size <= kMaxAside;
   (aside ? aside_ : kept_) += aside ? size : room;

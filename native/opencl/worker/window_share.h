@@ -4,10 +4,10 @@
 //
 // Handing the window's own memory to the driver saves a copy, but keeps a part of the window for as
 // long as the command waits, and a command may wait for an event that the client sets only after
-// more transfers than the window holds. So at most half of it is kept, and the message that sets
-// the event, and answers of any size, still find room. A transfer beyond that waits a moment for an
+// more transfers than the window holds. So only a part of it is kept, half or less, and the payload
+// of a message that ends the wait still finds room. A transfer beyond that waits a moment for an
 // earlier one to end; if none does, it lies aside, in private memory, and so do the next ones, at
-// once, until a part of the window is given back.
+// once, until something that was kept is given back.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,6 @@
 
 namespace tessera::worker {
 
-inline constexpr std::size_t kMaxKept = 16 * 1024 * 1024;  // bytes
 // Past it the window is kept all the same, and holds the client back.
 inline constexpr std::size_t kMaxAside = std::size_t{4} * 1024 * 1024 * 1024;  // bytes
 
@@ -42,6 +41,9 @@ class WindowShare {
     const bool aside_;
   };
 
+  // At most `most` bytes are kept, or one transfer that is larger.
+  explicit WindowShare(std::size_t most) : most_(most) {}
+
   // A place for `size` bytes. May wait a moment.
   Part take(std::size_t size);
   Part take_aside(std::size_t size);
@@ -49,6 +51,7 @@ class WindowShare {
  private:
   static constexpr std::chrono::milliseconds kPatience{5};
 
+  const std::size_t most_;
   std::mutex mutex_;
   std::condition_variable given_back_;
   std::size_t kept_ = 0;

@@ -216,6 +216,19 @@ void the_next_is_called_a_moment_early() {
   CHECK(gpu.turn(arbiter, kMs) > gpu.now + kMs && gpu.page->contended.load() == 0);
 }
 
+void who_is_owed_more_goes_on_without_a_pause() {
+  Gpu gpu(2);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  gpu.want(0);
+  gpu.turn(arbiter);
+  gpu.run(0);
+  gpu.use(1, 10 * kMs);
+  gpu.want(1);
+  gpu.page->seats[0].ends_ns.store(gpu.now + 2 * kMs);
+  gpu.turn(arbiter, 2 * kMs);
+  CHECK(gpu.has(0) && !gpu.has(1));
+}
+
 void fixed_holds_back_a_lone_lease() {
   Gpu gpu(2, PolicyKind::fixed);
   Arbiter arbiter(gpu.page, kOverrun, kOverlap);
@@ -268,6 +281,36 @@ void time_is_written_down() {
   CHECK(entry.end_ns - entry.begin_ns == 5 * kMs);
 }
 
+void time_that_is_charged_late_is_in_the_next_stretch() {
+  Gpu gpu(2);
+  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t lease = 0; lease < 2; ++lease) {
+      gpu.want(lease);
+      gpu.turn(arbiter);
+      gpu.run(lease);
+      gpu.want(1 - lease);
+      gpu.turn(arbiter, 4 * kMs);
+      gpu.rest(lease);
+      gpu.turn(arbiter, kMs);
+      gpu.use(lease, 3 * kMs);
+    }
+  }
+  CHECK(gpu.page->trace_count.load() == 4);
+  std::array<std::uint64_t, 4> charged{};
+  for (std::size_t i = 0; i < charged.size(); ++i) charged[i] = gpu.page->trace[i].device_ns;
+  CHECK((charged == std::array<std::uint64_t, 4>{0, 0, 3 * kMs, 3 * kMs}));
+  // A successor does not write again what is written.
+  Arbiter next(gpu.page, kOverrun, kOverlap);
+  gpu.turn(next);
+  gpu.use(0, 2 * kMs);
+  gpu.rest(0);
+  gpu.want(1);
+  gpu.turn(next, 4 * kMs);
+  gpu.turn(next, kMs);
+  CHECK(gpu.page->trace[4].tenant == 0 && gpu.page->trace[4].device_ns == 2 * kMs);
+}
+
 void a_gatekeepers_death_is_noticed() {
   const BoardFile file;
   BoardPage page = BoardPage::open(file.path(), "gpu0");
@@ -301,8 +344,10 @@ int main() {
   a_dead_worker_is_not_waited_for();
   an_endless_command_keeps_nobody_waiting_for_ever();
   the_next_is_called_a_moment_early();
+  who_is_owed_more_goes_on_without_a_pause();
   fixed_holds_back_a_lone_lease();
   a_successor_begins_with_nobody();
   time_is_written_down();
+  time_that_is_charged_late_is_in_the_next_stretch();
   a_gatekeepers_death_is_noticed();
 }

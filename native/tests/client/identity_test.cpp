@@ -91,10 +91,14 @@ client::Snapshot opened_with(const std::vector<wire::PlatformSnapshot>& platform
     };
     wire::Reply reply;
     reply.of = question.sequence;
-    for (const auto& platform : platforms) send(platform);
-    send(wire::DeviceSnapshot());
-    send(reply);
-    pair.worker->flush();
+    try {
+      for (const auto& platform : platforms) send(platform);
+      send(wire::DeviceSnapshot());
+      send(reply);
+      pair.worker->flush();
+    } catch (const ChannelClosed&) {
+      // The client has heard enough.
+    }
   });
   client::Session session(std::move(pair.client));
   try {

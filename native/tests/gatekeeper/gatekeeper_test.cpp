@@ -40,9 +40,9 @@ void sessions_leave_nothing_behind() {
     const int count = gatekeeper.greeted(client);
     CHECK(count > 0);
     if (i == 0) first = count;
-    // A worker inherits the standard streams, its socket and the quota page, however many came
+    // A worker inherits the standard streams, its two sockets and the quota page, however many came
     // before.
-    CHECK(count == first && count == 5);
+    CHECK(count == first && count == 6);
   }
   CHECK(eventually([&] { return quota.page().live_sessions == 0; }));
   CHECK(gatekeeper.descriptors() == before);
@@ -112,9 +112,9 @@ void tcp_only_where_asked_for() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   CHECK(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   // One descriptor more than over the unix socket: the token.
-  CHECK(gatekeeper.greeted(client) == 6);
+  CHECK(gatekeeper.greeted(client) == 7);
   const UniqueFd local = gatekeeper.connect();
-  CHECK(gatekeeper.greeted(local) == 5);
+  CHECK(gatekeeper.greeted(local) == 6);
 }
 
 void a_missing_worker_refuses_its_client() {
@@ -170,7 +170,7 @@ void silent_control_peers_hold_no_client_up() {
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 40; ++i) silent.push_back(connect_to(gatekeeper.control()));
   const UniqueFd client = gatekeeper.connect();
-  CHECK(gatekeeper.greeted(client) == 5);
+  CHECK(gatekeeper.greeted(client) == 6);
   silent.clear();
   CHECK(told(connect_to(gatekeeper.control()), "resize 0 1001\n") == "ok\n");
 }

@@ -13,8 +13,9 @@
 namespace tessera::test {
 namespace {
 
-using worker::kMaxKept;
 using worker::WindowShare;
+
+constexpr std::size_t kMost = 16 * kPiece;
 
 // A Part is neither copied nor moved.
 struct Held {
@@ -24,13 +25,13 @@ struct Held {
 using Parts = std::list<Held>;
 
 void fill(WindowShare& share, Parts& parts) {
-  for (std::size_t kept = 0; kept < kMaxKept; kept += kPiece) {
+  for (std::size_t kept = 0; kept < kMost; kept += kPiece) {
     CHECK(!parts.emplace_back(share, kPiece).part.is_aside());
   }
 }
 
-void half_of_the_window_is_kept_and_the_rest_lies_aside() {
-  WindowShare share;
+void a_part_is_kept_and_the_rest_lies_aside() {
+  WindowShare share(kMost);
   Parts parts;
   fill(share, parts);
   // Nothing moves, so the first waits in vain and the others do not.
@@ -45,17 +46,24 @@ void half_of_the_window_is_kept_and_the_rest_lies_aside() {
 
 // A small payload takes a chunk of an arena.
 void what_is_kept_counts_in_chunks() {
-  WindowShare share;
+  WindowShare share(kMost);
   Parts parts;
-  for (std::size_t kept = 0; kept < kMaxKept; kept += kChunkBytes) {
+  for (std::size_t kept = 0; kept < kMost; kept += kChunkBytes) {
     CHECK(!parts.emplace_back(share, 5000).part.is_aside());
   }
   CHECK(parts.emplace_back(share, 5000).part.is_aside());
 }
 
+void what_is_larger_is_kept_alone() {
+  WindowShare share(kMost);
+  Parts parts;
+  CHECK(!parts.emplace_back(share, 2 * kMost).part.is_aside());
+  CHECK(parts.emplace_back(share, 1).part.is_aside());
+}
+
 void what_was_taken_aside_does_not_count() {
-  WindowShare share;
-  const auto aside = share.take_aside(2 * kMaxKept);
+  WindowShare share(kMost);
+  const auto aside = share.take_aside(2 * kMost);
   CHECK(aside.is_aside());
   Parts parts;
   fill(share, parts);
@@ -63,7 +71,7 @@ void what_was_taken_aside_does_not_count() {
 
 // One thread takes and another ends what was taken, as a receiver and a driver do.
 void two_threads() {
-  WindowShare share;
+  WindowShare share(kMost);
   std::mutex mutex;
   Parts parts;
   std::atomic<int> ended{0};
@@ -93,8 +101,9 @@ void two_threads() {
 
 int main() {
   using namespace tessera::test;
-  half_of_the_window_is_kept_and_the_rest_lies_aside();
+  a_part_is_kept_and_the_rest_lies_aside();
   what_is_kept_counts_in_chunks();
+  what_is_larger_is_kept_alone();
   what_was_taken_aside_does_not_count();
   two_threads();
   return 0;

@@ -230,7 +230,7 @@ def advise(
     ] = 5.0,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
-    """Predict what running leases would lose and gain if they shared one GPU.
+    """Predict what running leases would lose and gain on one GPU.
 
     DUTY is the part of the time in which the device computes for a lease, SLOWDOWN the time that it
     would need more. A job that waits for its input or its host has a small duty, and shares well.
@@ -281,7 +281,7 @@ def resize(
     ] = None,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
-    """Change the memory or the weight of a lease while its programs run."""
+    """Change the memory or weight of a lease that lives."""
     commands.resize_lease(lease, memory, fraction, weight, output_format)
 
 
@@ -351,7 +351,7 @@ def resume(
     ] = None,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
-    """Put a suspended lease back on its GPUs, or on others of this host."""
+    """Put a suspended lease back on its GPUs, or on others."""
     commands.resume_lease(lease, gpu or [], output_format)
 
 

@@ -2,7 +2,8 @@
 """A schedule as a picture: above, who held the GPU when; below, each lease's share of the device time.
 
 The share is drawn over windows of equal length. A stretch that crosses from one window into the next counts
-in both, in proportion, because only its sum of device time is known.
+in both, in proportion, because only its sum of device time is known. Windows are many slices long, because a
+command may be charged in the lease's next stretch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#222222")
 _MARKERS = "osD^vPX"
 # A window holds so many slices for each lease, and there are so many windows at most.
-_SLICES_PER_WINDOW = 10
+_SLICES_PER_WINDOW = 25
 _WINDOWS = 60
 
 

@@ -24,6 +24,7 @@ from tessera.client.wire import NoDaemon, connect
 from tessera.model.errors import (
     DaemonStartFailed,
     DaemonUnreachable,
+    NotPermitted,
     TesseraError,
     from_wire,
 )
@@ -71,9 +72,16 @@ def is_listening(path: str) -> bool:
 
 
 def daemon_pid(folder: str) -> int | None:
-    """The pid of the daemon that holds the lock of a runtime folder, or None when nobody does."""
+    """The pid of the daemon that holds the lock of a runtime folder, or None when nobody does.
+
+    Raises NotPermitted where the folder is another user's.
+    """
     try:
         fd = os.open(os.path.join(folder, paths.LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise NotPermitted(
+            f"The daemon of {folder} belongs to another user.", "Ask root, or use systemctl."
+        ) from error
     except OSError:
         return None
     try:

@@ -177,7 +177,8 @@ def _group_id(name: str | None) -> int | None:
 def _take_lock(path: Path) -> int:
     while True:
         try:
-            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            # Whoever may open it may lock it, and keep the next daemon from starting.
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise paths.folder_error(str(path), error) from error
         try:

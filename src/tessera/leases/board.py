@@ -94,7 +94,8 @@ class Seat(Structure):
 
 
 class TraceEntry(Structure):
-    """One stretch of time in which a lease held the GPU."""
+    """One stretch of time in which a lease held the GPU; `device_ns` is what it was charged since its
+    stretch before, because a command may be charged when its lease has lost the GPU already."""
 
     _fields_ = (
         ("begin_ns", c_uint64),

@@ -16,7 +16,8 @@ from tessera.model.policy import PolicyKind
 
 
 class TraceEvent(BaseModel):
-    """One event. Of a stretch, `args` has the grant's number and the device time measured in it, in us."""
+    """One event. Of a stretch, `args` has the grant's number, and the device time in us that the lease was
+    charged since its stretch before."""
 
     model_config = ConfigDict(frozen=True)
 
