@@ -21,6 +21,12 @@ std::int64_t share_of(const PolicyTenant& tenant, std::uint64_t ns) {
   return static_cast<std::int64_t>(static_cast<Wide>(ns) * ppm / kWholeDevice);
 }
 
+void begin_accounts(PolicyState& state) {
+  state.accounted = state.kind;
+  state.virtual_ns = 0;
+  for (auto& tenant : state.tenants) tenant.known = false;
+}
+
 void charge(const PolicyState& state, PolicyTenant& tenant) {
   // A counter that went back belongs to a new lease in the same place.
   if (!tenant.known || tenant.device_ns < tenant.counted_ns) {
@@ -98,6 +104,7 @@ std::uint64_t ready_at(const PolicyState& state, const PolicyTenant& tenant) {
 PolicyState account(PolicyState state, std::uint64_t now_ns) {
   const std::uint64_t elapsed = state.now_ns == 0 ? 0 : now_ns - std::min(now_ns, state.now_ns);
   state.now_ns = std::max(now_ns, state.now_ns);
+  if (state.accounted != state.kind) begin_accounts(state);
   for (auto& tenant : state.tenants) {
     charge(state, tenant);
     refill(state, tenant, elapsed);

@@ -20,6 +20,9 @@
 // drained by measured device time, and holds at most a few slices. A lease runs when its bucket
 // holds a slice. Commands longer than a slice overdraw it, and are paid off before the next.
 //
+// Accounts end with their policy: what a lease owes under one is nothing to the next. Else who had
+// used more than its share under `equal` would starve under `fixed` until that was paid off.
+//
 // Refused: lottery scheduling (its share error shrinks with the square root of time), counting
 // launches or work-groups (a tenant with large ones wins), and preemption in the middle of a slice
 // for a lease that is further behind (each change of hands costs device time).
@@ -54,6 +57,7 @@ struct PolicyTenant {
 
 struct PolicyState {
   PolicyKind kind = PolicyKind::equal;
+  PolicyKind accounted = PolicyKind::equal;  // whose accounts the tenants' are
   std::uint64_t slice_ns = 2'000'000;
   std::uint64_t now_ns = 0;      // of the last step
   std::uint64_t virtual_ns = 0;  // of the active lease that was furthest behind

@@ -20,6 +20,10 @@ TESSERA_EXPORT void tessera_policy_free(tessera::PolicyState* state) {
   delete state;
 }
 
+TESSERA_EXPORT void tessera_policy_change(tessera::PolicyState* state, std::uint32_t kind) {
+  state->kind = static_cast<tessera::PolicyKind>(kind);
+}
+
 TESSERA_EXPORT void tessera_policy_see(tessera::PolicyState* state, std::uint32_t tenant,
                                        std::uint32_t active, std::uint32_t weight,
                                        std::uint32_t share_ppm, std::uint64_t device_ns) {

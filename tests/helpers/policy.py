@@ -26,6 +26,7 @@ def _library() -> ctypes.CDLL:
     library.tessera_policy_new.argtypes = (word, long)
     library.tessera_policy_new.restype = pointer
     library.tessera_policy_free.argtypes = (pointer,)
+    library.tessera_policy_change.argtypes = (pointer, word)
     library.tessera_policy_see.argtypes = (pointer, word, word, word, word, long)
     library.tessera_policy_choose.argtypes = (
         pointer,
@@ -85,9 +86,15 @@ class Outcome:
 
 
 def simulate(
-    kind: int, tenants: Sequence[Tenant], span: int, slice_ns: int = 2 * MS, overhead: int = 0
+    kind: int,
+    tenants: Sequence[Tenant],
+    span: int,
+    slice_ns: int = 2 * MS,
+    overhead: int = 0,
+    changes: Sequence[tuple[int, int]] = (),
 ) -> Outcome:
-    """Runs the tenants for `span`; every change of hands costs `overhead`."""
+    """Runs the tenants for `span`; every change of hands costs `overhead`. `changes` are later policies:
+    since when, from the start, and which."""
     library = _library()
     state = library.tessera_policy_new(kind, slice_ns)
     until, again = ctypes.c_uint64(), ctypes.c_uint64()
@@ -97,7 +104,10 @@ def simulate(
         tenant.begins += start
     idle = idle_with_work = grants = 0
     try:
+        to_come = list(changes)
         while now < start + span:
+            while to_come and now >= start + to_come[0][0]:
+                library.tessera_policy_change(state, to_come.pop(0)[1])
             for index, tenant in enumerate(tenants):
                 tenant.wake(now)
                 library.tessera_policy_see(

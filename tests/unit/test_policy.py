@@ -167,3 +167,21 @@ def test_jain_index_of_equal_leases_with_different_kernels(count: int) -> None:
     tenants = [Tenant((1 + index) * 200 * US) for index in range(count)]
     shares = simulate(EQUAL, tenants, 20 * SPAN).shares()
     assert sum(shares) ** 2 / (count * sum(share**2 for share in shares)) >= 0.999
+
+
+def parts(kind: int, shares: list[float]) -> list[float]:
+    """What saturating leases of equal weights with these paid shares get of the device."""
+    return shares if kind == FIXED else [1 / len(shares)] * len(shares)
+
+
+@pytest.mark.parametrize("first", [BEST_EFFORT, EQUAL, WEIGHTED, FIXED])
+@pytest.mark.parametrize("second", [EQUAL, WEIGHTED, FIXED])
+def test_what_one_policy_gave_is_nothing_to_the_next(first: int, second: int) -> None:
+    shares = [0.25, 0.75]
+    tenants = [Tenant(300 * US, share_ppm=round(share * 1_000_000)) for share in shares]
+    outcome = simulate(first, tenants, SPAN, changes=[(SPAN // 2, second)])
+    for tenant, before, after in zip(
+        tenants, parts(first, shares), parts(second, shares), strict=True
+    ):
+        due = outcome.span * (before + after) / 2
+        assert abs(tenant.device - due) <= 2 * most_off(outcome, SLICE)
