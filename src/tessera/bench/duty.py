@@ -38,6 +38,17 @@ def wait_for_duty(duty: float, device_ns: float, busy_ns: float, camera: bool) -
     return cycle if camera else max(0.0, cycle - busy_ns)
 
 
+def corrected_wait(wait_ns: float, duty: float, message: Message, camera: bool) -> float:
+    """The wait (ns) that makes the `duty`, from a turn of the job alone with another wait.
+
+    What an input needed of the device a minute ago, when the size of its tiles was looked for, is not what it
+    needs now: the machine is warmer, or others are gone.
+    """
+    count = int(message["inputs"])
+    device, cycle = float(message["device_ns"]) / count, per_input(message)
+    return wait_for_duty(duty, device, max(0.0, cycle - wait_ns), camera)
+
+
 def per_input(message: Message) -> float:
     """Wall time of a turn per input, in nanoseconds."""
     return float(message["elapsed_ns"]) / int(message["inputs"])

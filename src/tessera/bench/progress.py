@@ -53,7 +53,7 @@ class Shown:
     def say(self, text: str) -> None:
         """One line of talk."""
         elapsed = time.monotonic() - self._began
-        self._console.print(f"[dim]{elapsed:6.1f} s[/dim]  {text}", highlight=False)
+        self._console.print(f"[dim]{elapsed:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True)
 
     def played(self, side: str, number: int, message: Message) -> None:
         """The slice of a side in pair `number` is done; there can be more pairs than planned."""

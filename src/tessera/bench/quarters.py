@@ -30,7 +30,7 @@ import tessera
 from tessera.bench.contest import Say
 from tessera.bench.control import Control
 from tessera.bench.crew import Crew, Tenancy
-from tessera.bench.duty import Round, duty_run, duty_targets, wait_for_duty
+from tessera.bench.duty import Round, corrected_wait, duty_run, duty_targets, wait_for_duty
 from tessera.bench.examples import find_example
 from tessera.bench.host import commit, describe_host
 from tessera.bench.player import Message, Player
@@ -45,6 +45,7 @@ DUTIES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 0.8)
 # With weights that are alike `weighted` is `equal`, so it is left out unless asked for.
 POLICIES = (PolicyKind.EQUAL, PolicyKind.BEST_EFFORT, PolicyKind.FIXED)
 CAMERA = "camera"
+CORRECTIONS = 1  # of the wait at each duty, each by a turn of the job alone
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class QuartersPlan:
     @property
     def length_seconds(self) -> float:
         """Of all turns together, undisturbed."""
-        return len(self.duties) * self.rounds * self.seconds * (1 + len(self.policies))
+        turns = CORRECTIONS + self.rounds * (1 + len(self.policies))
+        return len(self.duties) * turns * self.seconds
 
 
 def run_quarters(plan: QuartersPlan, say: Say) -> Report:
@@ -160,11 +162,8 @@ class Stage:
 
     def measure(self, duty: float) -> list[DutyRun]:
         """One duty under every policy."""
-        ready, plan = self._alone.ready, self._plan
-        wait_ns = wait_for_duty(
-            duty, ready["device_ns"], ready["busy_ns"], camera=plan.arrivals == CAMERA
-        )
-        for player in (self._alone, *self._crew.players.values()):
+        plan, wait_ns = self._plan, self._find_wait(duty)
+        for player in self._crew.players.values():
             player.tell(f"wait {wait_ns / 1e9:.6f}")
         rounds = self._rounds()
         runs = []
@@ -177,6 +176,17 @@ class Stage:
             )
             runs.append(run)
         return runs
+
+    def _find_wait(self, duty: float) -> float:
+        """The wait (ns) with which the job alone has the `duty`; it then has that wait."""
+        ready, camera = self._alone.ready, self._plan.arrivals == CAMERA
+        wait_ns = wait_for_duty(duty, ready["device_ns"], ready["busy_ns"], camera)
+        for _ in range(CORRECTIONS):
+            self._alone.tell(f"wait {wait_ns / 1e9:.6f}")
+            tried = self._alone.play(self._turn)
+            wait_ns = corrected_wait(wait_ns, duty, tried, camera)
+        self._alone.tell(f"wait {wait_ns / 1e9:.6f}")
+        return wait_ns
 
     def _rounds(self) -> dict[PolicyKind, list[Round]]:
         """The least disturbed rounds, each a turn of the job alone and of all together under a policy."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tessera.bench.cli import parse_duties
-from tessera.bench.duty import Round, duty_run, duty_targets, wait_for_duty
+from tessera.bench.duty import Round, corrected_wait, duty_run, duty_targets, wait_for_duty
 from tessera.bench.quarters import DUTIES, QuartersPlan
 from tessera.bench.stream import LARGEST_RADIUS, LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE, Size
 from tessera.bench.stream import find_size as found_size
@@ -23,6 +23,14 @@ def test_a_wait_makes_the_duty() -> None:
 
 def test_a_duty_that_the_host_part_forbids_is_not_waited_for() -> None:
     assert wait_for_duty(0.99, device_ns=8e6, busy_ns=9e6, camera=False) == 0
+
+
+def test_a_wait_is_corrected_by_what_a_turn_took() -> None:
+    # Aimed at 0.2 with 8 ms of the device; it took 6 ms, and 7 ms without the wait of 31 ms.
+    tried = stream_slice(38.0, device_ms=6.0)
+    wait = corrected_wait(31e6, 0.2, tried, camera=False)
+    assert 6e6 / (7e6 + wait) == pytest.approx(0.2)
+    assert corrected_wait(40e6, 0.2, tried, camera=True) == pytest.approx(30e6)
 
 
 def test_slowdown_and_gain_are_medians_over_the_rounds() -> None:
