@@ -66,7 +66,9 @@ def _draw_shares(axes: Axes, runs: Sequence[ShareRun]) -> None:
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.set_xlim(0, 112)
     axes.set_xticks(range(0, 101, 25))
-    axes.set_xlabel("% of the device time that was used; black: what each is due")
+    axes.set_xlabel(
+        "% of the device time that was used (fixed: of the clock); black: what each is due"
+    )
     axes.set_title("Saturating tenants: measured shares, largest error", loc="left")
 
 

@@ -16,7 +16,8 @@ class TenantShare(Part):
 
     `due` is its part of the device time that was used, as the policy promises it (None where it promises
     nothing), `measured` its part by the driver's profiling as the daemon tells it, `counted` its part
-    of all kernels that the tenants finished, which are of equal length.
+    of all kernels that the tenants finished, which are of equal length. Under `fixed` all three are parts
+    of the clock instead.
     """
 
     weight: int

@@ -2,12 +2,13 @@
 """What tenants are due under each policy, and how far from it they were. Pure functions.
 
 A share is a part of the device time that was *used*, not of the clock: between two kernels no driver
-computes, and those gaps belong to nobody. What the policy leaves unused shows in `busy` instead.
+computes, and those gaps belong to nobody. What the policy leaves unused shows in `busy` instead. But
+`fixed` promises a part of the clock, and is held to that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from tessera.bench.result import Target, make_target
@@ -31,32 +32,29 @@ def weights(tenants: int) -> tuple[int, ...]:
 
 
 def pieces(tenants: int) -> tuple[str, ...]:
-    """The fraction of the GPU that each tenant leases; together they are all of it.
+    """The fraction of the GPU that each tenant leases; together they are seven eighths of it.
 
-    Of an even number a quarter, but at least one, get half as much as the rest, and as many half as
-    much again: were all alike, `fixed` could not be told from `equal`.
+    An eighth stays free, because nobody can be given all of the clock: each change of hands takes a
+    little of it. Of an even number of tenants a quarter, but at least one, get half as much as the
+    rest, and as many half as much again: were all alike, `fixed` could not be told from `equal`.
     """
     few = 0 if tenants % 2 else max(1, tenants // 4)
-    return (
-        *(f"1/{2 * tenants}" for _ in range(few)),
-        *(f"1/{tenants}" for _ in range(tenants - 2 * few)),
-        *(f"3/{2 * tenants}" for _ in range(few)),
-    )
+    part = Fraction(7, 8 * tenants)
+    sizes = [part / 2] * few + [part] * (tenants - 2 * few) + [part * 3 / 2] * few
+    return tuple(f"{size.numerator}/{size.denominator}" for size in sizes)
 
 
 def due_shares(
     policy: PolicyKind, weights: Sequence[int], pieces: Sequence[str]
 ) -> tuple[float, ...] | None:
-    """Each tenant's part of the used device time while all saturate, or None for no promise."""
-    claims: Mapping[PolicyKind, Sequence[Fraction]] = {
-        PolicyKind.EQUAL: [Fraction(1) for _ in weights],
-        PolicyKind.WEIGHTED: [Fraction(weight) for weight in weights],
-        PolicyKind.FIXED: [Fraction(piece) for piece in pieces],
-    }
-    if policy not in claims:
+    """Each tenant's part of the used device time while all saturate (of the clock, under `fixed`), or
+    None for no promise."""
+    if policy is PolicyKind.FIXED:
+        return tuple(float(Fraction(piece)) for piece in pieces)
+    if policy is PolicyKind.BEST_EFFORT:
         return None
-    whole = sum(claims[policy])
-    return tuple(float(claim / whole) for claim in claims[policy])
+    claims = weights if policy is PolicyKind.WEIGHTED else [1] * len(weights)
+    return tuple(claim / sum(claims) for claim in claims)
 
 
 def share_error(measured: Sequence[float], due: Sequence[float]) -> float:
@@ -109,7 +107,8 @@ def share_run(
     used, finished = sum(device_ns), sum(kernels)
     if used <= 0 or finished <= 0:
         raise ValueError("the tenants used no device time")
-    measured = [part / used for part in device_ns]
+    whole = window_ns if policy is PolicyKind.FIXED else used
+    measured = [part / whole for part in device_ns]
     sizes = [weight for weight, _ in lease_sizes], [piece for _, piece in lease_sizes]
     due = due_shares(policy, *sizes)
     owed: Sequence[float | None] = due if due is not None else [None] * len(measured)
@@ -123,7 +122,7 @@ def share_run(
                 fraction=piece,
                 due=own,
                 measured=part,
-                counted=done / finished,
+                counted=done / finished * used / whole,
                 device_ns=spent,
                 kernels=done,
             )

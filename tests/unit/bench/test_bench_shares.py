@@ -29,10 +29,10 @@ PARTS = st.lists(st.floats(0.01, 1.0), min_size=2, max_size=8)
 
 
 @pytest.mark.parametrize("tenants", range(2, 65))
-def test_the_pieces_are_all_of_the_gpu(tenants: int) -> None:
+def test_the_pieces_leave_an_eighth_of_the_gpu(tenants: int) -> None:
     cut = pieces(tenants)
     assert len(cut) == tenants
-    assert sum(map(Fraction, cut)) == 1
+    assert sum(map(Fraction, cut)) == Fraction(7, 8)
     assert len(set(cut)) == (1 if tenants % 2 else min(3, tenants))
 
 
@@ -99,6 +99,16 @@ def test_a_window_tells_shares_by_device_time_and_by_kernels() -> None:
     assert run.busy == pytest.approx(0.9)
     assert run.jain is not None
     assert run.jain < 1
+
+
+def test_fixed_is_held_to_the_clock() -> None:
+    sizes = [(100, "1/4"), (100, "1/2")]
+    run = share_run(PolicyKind.FIXED, 2.0, 1000, sizes, (250, 490), (25.0, 49.0), 0.0)
+    assert [tenant.due for tenant in run.tenants] == [0.25, 0.5]
+    assert [tenant.measured for tenant in run.tenants] == pytest.approx([0.25, 0.49])
+    assert [tenant.counted for tenant in run.tenants] == pytest.approx([0.25, 0.49])
+    assert run.error == pytest.approx(0.01)
+    assert run.busy == pytest.approx(0.74)
 
 
 def test_where_nothing_is_due_nothing_is_judged() -> None:
