@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ import pytest
 
 from helpers import fakes
 from helpers.daemons import ME, Daemons
-from tessera.leases import quota
+from tessera.leases import control, quota
 from tessera.leases.peer import Peer
 from tessera.leases.resizing import Resizing
 from tessera.leases.service import LeaseService
@@ -218,6 +218,38 @@ def test_changes_at_once_are_made_one_after_another(host: Daemons) -> None:
         then = await service.find(lease.id)
         assert then.memory in sizes
         await unchanged(service, then)
+
+    host.run(scenario)
+
+
+def test_who_comes_while_another_waits_waits_too(
+    host: Daemons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resize = control.resize
+    under_way = 0
+
+    async def watched(socket: Path, limits: Sequence[int]) -> None:
+        nonlocal under_way
+        under_way += 1
+        assert under_way == 1
+        await resize(socket, limits)
+        under_way -= 1
+
+    monkeypatch.setattr(control, "resize", watched)
+
+    async def scenario(service: LeaseService) -> None:
+        resizing = Resizing(service)
+        lease = await service.grant(LeaseRequest(memory=1000), ME)
+
+        def change(memory: int) -> asyncio.Task[Lease]:
+            return asyncio.create_task(resizing.change(lease.id, LeaseChange(memory=memory), ME))
+
+        # The third comes when the first has just made room for the second.
+        tasks = [change(2000), change(3000)]
+        await tasks[0]
+        tasks.append(change(4000))
+        assert [(await task).memory for task in tasks] == [2000, 3000, 4000]
+        await unchanged(service, await service.find(lease.id))
 
     host.run(scenario)
 

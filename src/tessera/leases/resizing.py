@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -43,7 +44,8 @@ class Resizing:
 
     def __init__(self, leases: LeaseService) -> None:
         self._leases = leases
-        self._locks: dict[str, asyncio.Lock] = {}
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def change(self, key: str, change: LeaseChange, peer: Peer) -> Lease:
         """The lease after the change; where an error is raised before anything was done, as it was.
@@ -53,16 +55,12 @@ class Resizing:
         """
         lease = await self._leases.owned(key, peer)
         lock = self._locks.setdefault(lease.id, asyncio.Lock())
-        try:
-            async with lock:
-                if change.memory is not None or change.fraction is not None:
-                    await self._resize(lease.id, change)
-                if change.weight is not None:
-                    return await self._leases.set_weight(lease.id, change.weight, peer)
-                return await self._leases.find(lease.id)
-        finally:
-            if not lock.locked():
-                self._locks.pop(lease.id, None)
+        async with lock:
+            if change.memory is not None or change.fraction is not None:
+                await self._resize(lease.id, change)
+            if change.weight is not None:
+                return await self._leases.set_weight(lease.id, change.weight, peer)
+            return await self._leases.find(lease.id)
 
     async def _resize(self, lease_id: str, change: LeaseChange) -> None:
         await self._leases.gpus()
