@@ -19,8 +19,7 @@ PolicyKind known_policy(std::uint32_t word) {
 
 }  // namespace
 
-Arbiter::Arbiter(BoardPage& board, std::uint64_t overrun_ns, std::uint64_t overlap_ns)
-    : board_(board), overrun_ns_(overrun_ns), overlap_ns_(overlap_ns) {
+Arbiter::Arbiter(BoardPage& board, const Timing& timing) : board_(board), timing_(timing) {
   // What an arbiter before this one had granted: nobody holds the GPU, and whoever has commands
   // under way is waited for as for any other.
   for (std::size_t i = 0; i < kMaxTenants; ++i) {
@@ -61,7 +60,7 @@ void Arbiter::look() {
   state_.kind = known_policy(board_->policy.load());
   const std::uint64_t slice_us = board_->slice_us.load();
   state_.slice_ns = slice_us == 0
-                        ? default_slice_ns(present)
+                        ? default_slice_ns(present, timing_.on_host_cores)
                         : std::clamp<std::uint64_t>(slice_us, kMinSliceUs, kMaxSliceUs) * 1000;
 }
 
@@ -85,8 +84,9 @@ std::uint64_t Arbiter::turn(std::uint64_t now_ns) {
 std::uint64_t Arbiter::wait_for_leaving(std::uint64_t now_ns) {
   const Seen& seen = seen_[leaving_];
   if (seen.busy) {
-    const std::uint64_t limit = leaving_since_ns_ + overrun_ns_;
-    const std::uint64_t call_at = seen.ends_ns == kNoEnd ? kNoEnd : seen.ends_ns - overlap_ns_;
+    const std::uint64_t limit = leaving_since_ns_ + timing_.overrun_ns;
+    const std::uint64_t call_at =
+        seen.ends_ns == kNoEnd ? kNoEnd : seen.ends_ns - timing_.overlap_ns;
     if (now_ns < call_at && now_ns < limit) return std::min(call_at, limit);
     running_on_[leaving_] = true;
     // It had more to do when its time was over, and has not had the time to say so again.
@@ -152,7 +152,7 @@ void Arbiter::poke(std::size_t tenant) {
   for (auto& seat : board_->seats) {
     if (seat.worker_pid.load() == 0 || seat.tenant.load() != tenant) continue;
     seat.poke.fetch_add(1);
-    futex_wake_all(seat.poke);
+    if (seat.attended.load() == 0) futex_wake_all(seat.poke);
   }
 }
 

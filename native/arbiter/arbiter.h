@@ -6,7 +6,8 @@
 // clearing it, and gives the next one when no session of another lease has commands under way: so
 // one lease at a time computes, and what is measured is what it used. Two races are settled the
 // same way on both sides (Dekker): a worker says `busy` and then looks at the grant; the arbiter
-// clears the grant and then looks at `busy`; one of the two sees the other.
+// clears the grant and then looks at `busy`; one of the two sees the other. `attended`, which
+// spares a wake, is settled in the same way.
 //
 // A lease that is alone keeps its grant until somebody else wants the GPU (but for `fixed`, where
 // nobody gets more than his share): its workers read one word for each command, and the arbiter
@@ -29,9 +30,16 @@
 
 namespace tessera::arbiter {
 
+struct Timing {
+  std::uint64_t overrun_ns = 1'000'000'000;
+  std::uint64_t overlap_ns = 100'000;
+  // The GPU is an embedded device: default_slice_ns().
+  bool on_host_cores = false;
+};
+
 class Arbiter {
  public:
-  Arbiter(BoardPage& board, std::uint64_t overrun_ns, std::uint64_t overlap_ns);
+  Arbiter(BoardPage& board, const Timing& timing);
 
   // Looks at the board once and acts; when to look again if nobody rings (CLOCK_MONOTONIC, ns).
   std::uint64_t turn(std::uint64_t now_ns);
@@ -56,8 +64,7 @@ class Arbiter {
   void write_trace(std::uint64_t now_ns);
 
   BoardPage& board_;
-  const std::uint64_t overrun_ns_;
-  const std::uint64_t overlap_ns_;
+  const Timing timing_;
   PolicyState state_;
   std::array<Seen, kMaxTenants> seen_{};
   std::size_t holder_ = kNobody;

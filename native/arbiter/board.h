@@ -70,7 +70,8 @@ struct Seat {
   std::atomic<std::uint32_t> wants;      // 1: has a command and no grant
   std::atomic<std::uint32_t> busy;       // 1: has commands under way on the device
   std::atomic<std::uint32_t> poke;       // futex word: the worker is to look at its grant
-  std::uint32_t reserved;
+  // 1: a thread of the worker waits for its commands already, and will look without being woken.
+  std::atomic<std::uint32_t> attended;
   // When what is under way should have ended, by what such commands cost before (CLOCK_MONOTONIC);
   // kNoEnd where that is not known.
   std::atomic<std::uint64_t> ends_ns;

@@ -47,7 +47,7 @@ const LayoutField kFields[] = {
     {"seats.wants", offsetof(Seat, wants), sizeof(Seat::wants)},
     {"seats.busy", offsetof(Seat, busy), sizeof(Seat::busy)},
     {"seats.poke", offsetof(Seat, poke), sizeof(Seat::poke)},
-    {"seats.reserved", offsetof(Seat, reserved), sizeof(Seat::reserved)},
+    {"seats.attended", offsetof(Seat, attended), sizeof(Seat::attended)},
     {"seats.ends_ns", offsetof(Seat, ends_ns), sizeof(Seat::ends_ns)},
     {"trace.begin_ns", offsetof(TraceEntry, begin_ns), sizeof(TraceEntry::begin_ns)},
     {"trace.end_ns", offsetof(TraceEntry, end_ns), sizeof(TraceEntry::end_ns)},

@@ -67,7 +67,7 @@ void run(const Options& options) {
   take_signals(*board);
   Watcher watcher(board);
   hurry();
-  Arbiter arbiter(board, options.overrun_ns, options.overlap_ns);
+  Arbiter arbiter(board, options.timing);
   board->arbiter_pid.store(::getpid());
   say_ready(options.ready_fd);
   while (!end_asked.load()) {

@@ -9,7 +9,8 @@ namespace tessera::arbiter {
 
 const char kUsage[] =
     "usage: tessera-arbiter --board PATH --gpu ID [--policy best-effort|equal|fixed|weighted]\n"
-    "                       [--slice-us N] [--overrun-ms N] [--overlap-us N] [--ready-fd N]\n"
+    "                       [--slice-us N] [--overrun-ms N] [--overlap-us N] [--on-host-cores]\n"
+    "                       [--ready-fd N]\n"
     "       tessera-arbiter --print-board-layout\n";
 
 namespace {
@@ -52,6 +53,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view name(argv[i]);
     if (name == "--print-board-layout") return std::nullopt;
+    if (name == "--on-host-cores") {
+      options.timing.on_host_cores = true;
+      continue;
+    }
     if (i + 1 == argc) throw UsageError(std::string(name) + " is unknown or has no value");
     const std::string_view value(argv[++i]);
     if (name == "--board") {
@@ -63,9 +68,11 @@ std::optional<Options> parse_options(int argc, char** argv) {
     } else if (name == "--slice-us") {
       options.slice_us = slice(value);
     } else if (name == "--overrun-ms") {
-      options.overrun_ns = number<std::uint32_t>(value, "--overrun-ms") * std::uint64_t{1'000'000};
+      options.timing.overrun_ns =
+          number<std::uint32_t>(value, "--overrun-ms") * std::uint64_t{1'000'000};
     } else if (name == "--overlap-us") {
-      options.overlap_ns = number<std::uint32_t>(value, "--overlap-us") * std::uint64_t{1'000};
+      options.timing.overlap_ns =
+          number<std::uint32_t>(value, "--overlap-us") * std::uint64_t{1'000};
     } else if (name == "--ready-fd") {
       options.ready_fd = number<int>(value, "--ready-fd");
     } else {

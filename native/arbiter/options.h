@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "arbiter/arbiter.h"
 #include "arbiter/board.h"
 
 namespace tessera::arbiter {
@@ -19,9 +20,8 @@ struct Options {
   std::string board;
   std::string gpu;
   PolicyKind policy = PolicyKind::equal;
-  std::uint32_t slice_us = 0;                // 0: the default for the number of leases
-  std::uint64_t overrun_ns = 1'000'000'000;  // arbiter.h
-  std::uint64_t overlap_ns = 100'000;        // the same
+  std::uint32_t slice_us = 0;  // 0: the default for the number of leases
+  Timing timing;
   int ready_fd = -1;
 };
 

@@ -137,8 +137,9 @@ std::pair<PolicyState, Choice> choose(PolicyState state, std::uint64_t now_ns) {
   return {std::move(state), choice};
 }
 
-std::uint64_t default_slice_ns(std::size_t tenants) {
-  return tenants <= 8 ? 2'000'000 : 1'000'000;
+std::uint64_t default_slice_ns(std::size_t tenants, bool on_host_cores) {
+  const std::uint64_t of_many = on_host_cores ? 6'000'000 : 1'000'000;
+  return tenants <= 8 ? 2 * of_many : of_many;
 }
 
 }  // namespace tessera

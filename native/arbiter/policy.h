@@ -80,7 +80,9 @@ PolicyState account(PolicyState state, std::uint64_t now_ns);
 // none of the active ones has a slice to spend.
 std::pair<PolicyState, Choice> choose(PolicyState state, std::uint64_t now_ns);
 
-// The slice for a GPU with so many leases, if none was set.
-std::uint64_t default_slice_ns(std::size_t tenants);
+// The slice for a GPU with so many leases, if none was set: shorter where many take turns, so that
+// a round stays short, and longer where the GPU computes on the host's own cores, because there
+// each change of hands takes a tenth of a millisecond from them.
+std::uint64_t default_slice_ns(std::size_t tenants, bool on_host_cores);
 
 }  // namespace tessera

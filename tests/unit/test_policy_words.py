@@ -69,8 +69,9 @@ def test_changes_that_are_refused(fields: dict[str, object]) -> None:
 
 
 def test_the_slice_in_force() -> None:
-    assert [effective_slice_us(None, leases) for leases in (0, 8, 9)] == [2000, 2000, 1000]
-    assert effective_slice_us(5000, 100) == 5000
+    assert [effective_slice_us(None, leases, False) for leases in (0, 8, 9)] == [2000, 2000, 1000]
+    assert [effective_slice_us(None, leases, True) for leases in (0, 8, 9)] == [12000, 12000, 6000]
+    assert effective_slice_us(5000, 100, True) == 5000
 
 
 def settings(**environment: str) -> Settings:

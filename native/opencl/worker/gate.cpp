@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "arbiter/policy.h"
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/scheduling.h"
 
 namespace tessera::worker {
 namespace {
@@ -89,7 +91,7 @@ bool Gate::may_go(std::uint64_t estimate_ns) {
   if (left == 0) return false;
   const std::lock_guard lock(mutex_);
   if (std::ranges::none_of(flights_, can_run)) return true;
-  return estimate_ns != 0 && estimated_ns_ + estimate_ns <= left;
+  return estimate_ns != 0 && estimated_ns_ <= left;
 }
 
 bool Gate::try_enter(std::uint64_t estimate_ns) {
@@ -101,10 +103,12 @@ bool Gate::try_enter(std::uint64_t estimate_ns) {
 }
 
 void Gate::enter(std::uint64_t estimate_ns) {
+  seat_.attended.store(1);
   while (!try_enter(estimate_ns)) {
     // What can end, ends first: then either there is room, or the time is over and nothing of this
     // session is under way any more.
-    if (!wait_for_one() && time_left(clock_ns()) == 0) wait_for_grant();
+    const bool over = time_left(clock_ns()) == 0;
+    if (!wait_for(over ? Part::all : Part::half) && time_left(clock_ns()) == 0) wait_for_grant();
   }
 }
 
@@ -118,26 +122,35 @@ void Gate::entered(const Flight& flight) {
     foresee_end(flight);
     if (flights_.size() % kBatch == 0) reap();
   }
-  // The grant may have been taken back meanwhile, when the minder found nothing to wait for.
+  stop_attending();
+}
+
+// The grant may have been taken back meanwhile, when the minder was not woken or found nothing to
+// wait for.
+void Gate::stop_attending() {
+  if (seat_.attended.load(std::memory_order_relaxed) != 0) seat_.attended.store(0);
   if (tenant_.grant.load() == 0) wake_minder();
 }
 
 // The lock is held. What entered while nobody else wanted the GPU has no foreseen end, and nothing
 // that comes behind it has one.
 void Gate::foresee_end(const Flight& flight) {
-  const bool known =
-      flights_.size() == 1 || seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd;
-  if (is_metered() && known && flight.estimate_ns != 0) {
-    seat_.ends_ns.store(clock_ns() + estimated_ns_);
-  } else if (seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd) {
+  const std::uint64_t before =
+      flights_.size() == 1 ? 0 : seat_.ends_ns.load(std::memory_order_relaxed);
+  if (is_metered() && before != kNoEnd && flight.estimate_ns != 0) {
+    seat_.ends_ns.store(std::max(before, clock_ns()) + flight.estimate_ns);
+  } else if (before != kNoEnd) {
     seat_.ends_ns.store(kNoEnd);
   }
 }
 
 void Gate::left() {
-  const std::lock_guard lock(mutex_);
-  entering_ = false;
-  give_up_if_idle();
+  {
+    const std::lock_guard lock(mutex_);
+    entering_ = false;
+    give_up_if_idle();
+  }
+  stop_attending();
 }
 
 void Gate::settle() {
@@ -197,18 +210,24 @@ void Gate::give_up_if_idle() {
   if (is_metered() || tenant_.grant.load() == 0) ring();
 }
 
-// Of the commands that can run, the first that has not ended; one more reference, or null.
-cl_event Gate::next_to_end() {
+// Of the commands that can run and have not ended (the first of them, if there are many), the last
+// of that part, at least one; one more reference, or null.
+cl_event Gate::last_of(Part part) {
   const std::lock_guard lock(mutex_);
-  const auto at = std::ranges::find_if(
-      flights_, [](const Flight& flight) { return !has_ended(flight.event) && can_run(flight); });
-  if (at == flights_.end()) return nullptr;
-  clRetainEvent(at->event);
-  return at->event;
+  std::vector<cl_event> running;
+  for (const auto& flight : flights_) {
+    if (!has_ended(flight.event) && can_run(flight)) running.push_back(flight.event);
+    if (running.size() == kBatch) break;
+  }
+  if (running.empty()) return nullptr;
+  const std::size_t last = running.size() - 1;
+  cl_event event = running[part == Part::half ? last / 2 : last];
+  clRetainEvent(event);
+  return event;
 }
 
-bool Gate::wait_for_one() {
-  cl_event event = next_to_end();
+bool Gate::wait_for(Part part) {
+  cl_event event = last_of(part);
   if (event != nullptr) {
     clWaitForEvents(1, &event);
     clReleaseEvent(event);
@@ -216,6 +235,10 @@ bool Gate::wait_for_one() {
   const std::lock_guard lock(mutex_);
   const std::size_t before = flights_.size();
   reap();
+  // One has just ended, so the next has just begun.
+  if (event != nullptr && seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd) {
+    seat_.ends_ns.store(clock_ns() + estimated_ns_);
+  }
   return event != nullptr || flights_.size() != before;
 }
 
@@ -262,9 +285,10 @@ void Gate::wake_minder() {
 
 void Gate::mind() {
   ::prctl(PR_SET_NAME, "tessera-minder");
+  take_short_slices();
   while (!over_.load()) {
     const std::uint32_t poked = seat_.poke.load();
-    while (tenant_.grant.load() == 0 && wait_for_one()) {
+    while (tenant_.grant.load() == 0 && wait_for(Part::all)) {
     }
     settle();
     if (!over_.load()) futex_wait(seat_.poke, poked, kMinderLooks);

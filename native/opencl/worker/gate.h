@@ -13,6 +13,11 @@
 // commands overlap. Counting launches or wall time was refused: the first says nothing about the
 // device, the second charges a tenant for waiting.
 //
+// Each wake costs time on the cores that an embedded device computes on. So a session that must
+// wait for room waits until half of what is under way has ended, and one more command than fits may
+// be under way: it follows the last that fits without a gap, and without it, it would go a moment
+// later all the same.
+//
 // A thread of its own (the minder) exists because a client may fall silent with commands under way:
 // when the grant is taken back, somebody must notice their end and give the GPU up. Otherwise it
 // sleeps.
@@ -60,17 +65,21 @@ class Gate {
   bool has_blocked_commands();
 
  private:
+  // Of what is under way.
+  enum class Part { half, all };
+
   std::uint64_t time_left(std::uint64_t now) const;
   bool may_go(std::uint64_t estimate_ns);
   bool is_metered() const;
   void wait_for_grant();
   bool arbiter_is_gone(std::uint64_t now);
   // False when nothing of this session is under way that could end.
-  bool wait_for_one();
-  cl_event next_to_end();
+  bool wait_for(Part part);
+  cl_event last_of(Part part);
   void reap();
   void charge(const Flight& flight, cl_int status);
   void foresee_end(const Flight& flight);
+  void stop_attending();
   void give_up_if_idle();
   void ring() const { page_.ring(); }
   void wake_minder();

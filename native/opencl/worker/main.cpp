@@ -15,8 +15,10 @@
 #include <exception>
 #include <thread>
 
+#include "base/scheduling.h"
 #include "opencl/worker/control.h"
 #include "opencl/worker/devices.h"
+#include "opencl/worker/driver_threads.h"
 #include "opencl/worker/options.h"
 #include "opencl/worker/process.h"
 #include "opencl/worker/session.h"
@@ -60,9 +62,13 @@ int run(const Options& options) {
   slot.state.store(SlotState::live);
   watch_client(channel->liveness_fd());
   UniqueFd output = capture_standard_output();
-  Session session({channel.get(), &quota, options.slot, open_devices(options.gpus),
-                   open_gates(options), std::move(output), end});
+  const auto before = threads_of_this_process();
+  std::vector<Device> devices = open_devices(options.gpus);
+  spread_over_cores(threads_started_since(before));
+  Session session({channel.get(), &quota, options.slot, std::move(devices), open_gates(options),
+                   std::move(output), end});
   if (options.control_fd >= 0) serve_control(UniqueFd(options.control_fd), session);
+  take_short_slices();
   session.serve();
   end("");
 }

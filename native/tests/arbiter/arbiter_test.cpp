@@ -19,6 +19,7 @@ using test::BoardFile;
 constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint64_t kOverrun = 1000 * kMs;
 constexpr std::uint64_t kOverlap = kMs / 10;
+constexpr Timing kTiming{.overrun_ns = kOverrun, .overlap_ns = kOverlap};
 
 // A GPU with a number of leases of one session each.
 struct Gpu {
@@ -53,7 +54,7 @@ struct Gpu {
 
 void a_lone_lease_keeps_the_gpu_without_a_clock() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   CHECK(gpu.has(0) && gpu.page->contended.load() == 0);
@@ -67,7 +68,7 @@ void a_lone_lease_keeps_the_gpu_without_a_clock() {
 
 void a_second_lease_gets_it_when_the_first_has_nothing_under_way() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -92,7 +93,7 @@ void a_second_lease_gets_it_when_the_first_has_nothing_under_way() {
 
 void an_idle_holder_gives_way_at_once() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.rest(0);
@@ -103,7 +104,7 @@ void an_idle_holder_gives_way_at_once() {
 
 void who_used_less_goes_next() {
   Gpu gpu(3);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   for (const std::size_t lease : {0, 1, 2}) gpu.want(lease);
   gpu.turn(arbiter);
   CHECK(gpu.has(0));
@@ -135,7 +136,7 @@ void sessions_of_a_lease_share_its_time() {
     CHECK(gpu.page.take_seat(0) == seat);
     gpu.page->seats[seat].wants.store(1);
   }
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(1);
   std::array<std::uint64_t, 2> used{};
   for (int i = 0; i < 1000; ++i) {
@@ -151,7 +152,7 @@ void sessions_of_a_lease_share_its_time() {
 
 void a_dead_lease_loses_its_grant_at_once() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -163,7 +164,7 @@ void a_dead_lease_loses_its_grant_at_once() {
 
 void a_dead_worker_is_not_waited_for() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -177,7 +178,7 @@ void a_dead_worker_is_not_waited_for() {
 
 void an_endless_command_keeps_nobody_waiting_for_ever() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -201,7 +202,7 @@ void an_endless_command_keeps_nobody_waiting_for_ever() {
 
 void the_next_is_called_a_moment_early() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -218,7 +219,7 @@ void the_next_is_called_a_moment_early() {
 
 void who_is_owed_more_goes_on_without_a_pause() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -231,7 +232,7 @@ void who_is_owed_more_goes_on_without_a_pause() {
 
 void fixed_holds_back_a_lone_lease() {
   Gpu gpu(2, PolicyKind::fixed);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   CHECK(gpu.has(0) && gpu.page->contended.load() == 1);
@@ -251,13 +252,13 @@ void fixed_holds_back_a_lone_lease() {
 void a_successor_begins_with_nobody() {
   Gpu gpu(2);
   {
-    Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+    Arbiter arbiter(gpu.page, kTiming);
     gpu.want(0);
     gpu.turn(arbiter);
     gpu.run(0);
   }
   gpu.want(1);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   CHECK(!gpu.has(0));
   gpu.turn(arbiter);
   gpu.turn(arbiter, kMs);
@@ -266,7 +267,7 @@ void a_successor_begins_with_nobody() {
 
 void time_is_written_down() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   gpu.want(0);
   gpu.turn(arbiter);
   gpu.run(0);
@@ -283,7 +284,7 @@ void time_is_written_down() {
 
 void time_that_is_charged_late_is_in_the_next_stretch() {
   Gpu gpu(2);
-  Arbiter arbiter(gpu.page, kOverrun, kOverlap);
+  Arbiter arbiter(gpu.page, kTiming);
   for (int round = 0; round < 2; ++round) {
     for (std::size_t lease = 0; lease < 2; ++lease) {
       gpu.want(lease);
@@ -301,7 +302,7 @@ void time_that_is_charged_late_is_in_the_next_stretch() {
   for (std::size_t i = 0; i < charged.size(); ++i) charged[i] = gpu.page->trace[i].device_ns;
   CHECK((charged == std::array<std::uint64_t, 4>{0, 0, 3 * kMs, 3 * kMs}));
   // A successor does not write again what is written.
-  Arbiter next(gpu.page, kOverrun, kOverlap);
+  Arbiter next(gpu.page, kTiming);
   gpu.turn(next);
   gpu.use(0, 2 * kMs);
   gpu.rest(0);

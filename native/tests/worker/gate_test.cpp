@@ -106,8 +106,10 @@ void a_command_waits_for_a_grant() {
   eventually([&] { return gpu.seat().wants.load() == 1; });
   CHECK(gpu.pair->quiet() && gpu.seat().busy.load() == 0);
   CHECK(gpu.commands() == 0);
+  CHECK(gpu.seat().attended.load() == 1);
   gpu.grant(kNoEnd, false);
   CHECK(gpu.pair->until<wire::Reply>().of == asked);
+  CHECK(gpu.seat().attended.load() == 0);
   CHECK(gpu.seat().wants.load() == 0);
   eventually([&] { return gpu.commands() == 1; });
   CHECK(gpu.tenant.waits.load() == 1 && gpu.tenant.waited_ns.load() > 0);

@@ -44,6 +44,8 @@ async def start(
     policy: PolicyChange,
     environment: Mapping[str, str],
     limit: float = spawn.READY_LIMIT,
+    *,
+    on_host_cores: bool,
 ) -> ProcessId:
     """Starts an arbiter, over the board that is there if one is, and waits until it is ready.
 
@@ -51,6 +53,8 @@ async def start(
     """
     arguments = [str(native.find(native.ARBITER)), "--board", str(files.board), "--gpu", files.gpu]
     arguments += ["--policy", policy.policy.value, "--slice-us", str(policy.slice_us or 0)]
+    if on_host_cores:
+        arguments.append("--on-host-cores")
     files.create()
     try:
         identity, _ = await spawn.start(arguments, files.log, environment, _check_ready, limit)

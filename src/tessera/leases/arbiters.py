@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tessera.leases import arbiter, board, process, spawn
 from tessera.leases.arbiter import GpuFolder
 from tessera.leases.watch import Watch
 from tessera.model.errors import TesseraError
+from tessera.model.gpu import Gpu
 from tessera.model.lease import Condition, Lease, ProcessId
 from tessera.model.policy import PolicyChange
 from tessera.store import Store
@@ -66,7 +67,8 @@ class _Arbiter:
 
 
 class Arbiters:
-    """Belongs to one event loop. `in_use` tells whether a GPU has leases that could want it."""
+    """Belongs to one event loop. `in_use` tells whether a GPU has leases that could want it, `gpus` what
+    the host has."""
 
     def __init__(
         self,
@@ -74,12 +76,14 @@ class Arbiters:
         environment: Mapping[str, str],
         store: Store,
         in_use: Callable[[str], bool],
+        gpus: Callable[[], Awaitable[Iterable[Gpu]]],
         host_policy: PolicyChange,
     ) -> None:
         self._runtime_folder = runtime_folder
         self._environment = environment
         self._store = store
         self._in_use = in_use
+        self._gpus = gpus
         self._host_policy = host_policy
         self._chosen: dict[str, PolicyChange] = {}
         self._arbiters: dict[str, _Arbiter] = {}
@@ -140,7 +144,8 @@ class Arbiters:
         return self._arbiters[gpu].restarts if gpu in self._arbiters else 0
 
     async def serve(self, gpu: str) -> Path:
-        """The board of a GPU with an arbiter that runs. Raises what arbiter.start() raises."""
+        """The board of a GPU with an arbiter that runs. Raises what arbiter.start() and the
+        inventory raise."""
         async with self._lock(gpu):
             entry = self._entry(gpu)
             if not entry.running:
@@ -202,7 +207,11 @@ class Arbiters:
         return self._arbiters[gpu]
 
     async def _start(self, gpu: str, entry: _Arbiter) -> None:
-        self._watch(gpu, await arbiter.start(entry.files, self.policy(gpu), self._environment))
+        on_host_cores = any(known.on_host_cores for known in await self._gpus() if known.id == gpu)
+        started = await arbiter.start(
+            entry.files, self.policy(gpu), self._environment, on_host_cores=on_host_cores
+        )
+        self._watch(gpu, started)
         _log.info("arbiter started", gpu=gpu, policy=self.policy(gpu).policy)
 
     def _watch(self, gpu: str, running: ProcessId) -> None:

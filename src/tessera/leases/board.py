@@ -84,7 +84,7 @@ class Seat(Structure):
         ("wants", c_uint32),
         ("busy", c_uint32),
         ("poke", c_uint32),
-        ("reserved", c_uint32),
+        ("attended", c_uint32),
         ("ends_ns", c_uint64),
     )
     worker_pid: int

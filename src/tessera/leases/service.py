@@ -100,7 +100,9 @@ class LeaseService:
         self._placement = placement
         self._now = now
         self._started_at = now()
-        self.arbiters = Arbiters(runtime_folder, self._environment, store, self._uses, policy)
+        self.arbiters = Arbiters(
+            runtime_folder, self._environment, store, self._uses, inventory.gpus, policy
+        )
         self._shares = Shares()
         self._states = suspension.StateFolder(state_folder or runtime_folder)
         self._settling: set[asyncio.Task[None]] = set()

@@ -89,7 +89,7 @@ class Sharing:
 
     def _policy(self, gpu: GpuUse) -> GpuPolicy:
         chosen = self._leases.arbiters.policy(gpu.id)
-        slice_us = effective_slice_us(chosen.slice_us, len(gpu.leases))
+        slice_us = effective_slice_us(chosen.slice_us, len(gpu.leases), gpu.on_host_cores)
         return GpuPolicy(
             gpu=gpu.id,
             policy=chosen.policy,

@@ -65,6 +65,11 @@ class Gpu(BaseModel):
     pci: PciFacts | None = None
     nvml: NvmlFacts | None = None
 
+    @property
+    def on_host_cores(self) -> bool:
+        """An embedded device: it computes on the cores that programs and Tessera itself run on."""
+        return self.type is DeviceType.CPU
+
 
 class GpuUse(Gpu):
     """A GPU with what its leases take of it, in bytes: leased + free + reserve = memory."""

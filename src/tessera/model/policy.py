@@ -14,13 +14,10 @@ from tessera.model.errors import InvalidPolicy, InvalidTimeSlice
 MIN_SLICE_US = 1_000  # kMinSliceUs of native/arbiter/board.h
 MAX_SLICE_US = 30_000
 WHOLE_DEVICE = 1_000_000  # kWholeDevice: the share of a whole GPU, in ppm
-# The automatic slice: shorter where many take turns, so that a round stays short.
 MANY_LEASES = 9
-SLICE_OF_FEW_US = 2_000
-SLICE_OF_MANY_US = 1_000
 
 _SLICE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|us|µs)?", re.IGNORECASE)
-_SLICE_HINT = "Write 1ms to 30ms, or auto: 2 ms up to 8 leases, 1 ms above."
+_SLICE_HINT = "Write 1ms to 30ms, or auto: 2 ms up to 8 leases and 1 ms above; on an embedded device 12 and 6."
 
 
 class PolicyKind(StrEnum):
@@ -87,11 +84,12 @@ def parse_time_slice(text: str) -> int | None:
     return slice_us
 
 
-def effective_slice_us(chosen: int | None, leases: int) -> int:
-    """The slice in force among so many leases, as the arbiter reckons it."""
+def effective_slice_us(chosen: int | None, leases: int, on_host_cores: bool) -> int:
+    """The slice in force among so many leases, as the arbiter reckons it (native/arbiter/policy.h)."""
     if chosen is not None:
         return chosen
-    return SLICE_OF_MANY_US if leases >= MANY_LEASES else SLICE_OF_FEW_US
+    of_many = 6_000 if on_host_cores else 1_000
+    return of_many if leases >= MANY_LEASES else 2 * of_many
 
 
 def share_of(memory: int, total: int) -> int:

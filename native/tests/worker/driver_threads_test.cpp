@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/driver_threads.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+
+namespace tessera::test {
+namespace {
+
+// As many sleeping threads as asked for.
+struct Threads {
+  explicit Threads(int count) {
+    const auto before = worker::threads_of_this_process();
+    for (int i = 0; i < count; ++i) {
+      sleepers.emplace_back([](const std::stop_token& stop) {
+        while (!stop.stop_requested()) ::usleep(1000);
+      });
+    }
+    ids = worker::threads_started_since(before);
+    CHECK(static_cast<int>(ids.size()) == count);
+  }
+  // The cores that each may use.
+  std::multiset<std::string> cores() const {
+    std::multiset<std::string> found;
+    for (const pid_t id : ids) {
+      cpu_set_t set;
+      CPU_ZERO(&set);
+      CHECK(::sched_getaffinity(id, sizeof set, &set) == 0);
+      std::string text;
+      for (int core = 0; core < CPU_SETSIZE; ++core) text += CPU_ISSET(core, &set) ? '1' : '0';
+      found.insert(text);
+    }
+    return found;
+  }
+  std::vector<std::jthread> sleepers;
+  std::vector<pid_t> ids;
+};
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CHECK(::sched_getaffinity(0, sizeof set, &set) == 0);
+  return CPU_COUNT(&set);
+}
+
+void one_core_for_each() {
+  const int cores = usable_cores();
+  const Threads threads(cores);
+  worker::spread_over_cores(threads.ids);
+  const auto used = threads.cores();
+  CHECK(static_cast<int>(std::set(used.begin(), used.end()).size()) == cores);
+  for (const auto& set : used) CHECK(std::ranges::count(set, '1') == 1);
+}
+
+void other_numbers_are_left_alone() {
+  const Threads threads(usable_cores() + 1);
+  const auto before = threads.cores();
+  worker::spread_over_cores(threads.ids);
+  CHECK(threads.cores() == before);
+}
+
+}  // namespace
+}  // namespace tessera::test
+
+int main() {
+  tessera::test::one_core_for_each();
+  tessera::test::other_numbers_are_left_alone();
+}
