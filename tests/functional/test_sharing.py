@@ -78,6 +78,12 @@ def shares(host: Host, policy: str, tenants: Sequence[Sequence[Sequence[str]]]) 
     return [each / sum(used) for each in used]
 
 
+def test_more_processes_are_no_more_time(host: Host) -> None:
+    many, one = shares(host, "equal", [[SATURATING] * 3, [SATURATING]])
+    assert many == pytest.approx(0.5, abs=0.1)
+    assert one == pytest.approx(0.5, abs=0.1)
+
+
 def test_larger_kernels_are_no_more_time(host: Host) -> None:
     large = ("saturating", "--loops", "400000")
     most, rest = shares(host, "equal", [[large], [SATURATING]])

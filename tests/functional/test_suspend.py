@@ -17,6 +17,7 @@ import pytest
 
 from helpers import workloads
 from helpers.host import Host, Running
+from helpers.processes import eventually
 from tessera.bench.demo import keep_caches
 from tessera.bench.examples import find_example
 from tessera.model.errors import (
@@ -138,7 +139,7 @@ def suspend_and_resume(host: Host, name: str, to: str, *gpu: str) -> None:
     assert bool(state_files(host)) == (to == "disk")
     run_on_the_whole_device(host)
     host.run("resume", name, *gpu)
-    assert not state_files(host)
+    eventually(lambda: not state_files(host), "the state is removed")
 
 
 def train(host: Host, moments: int, seed: int, *gpu: str) -> str:

@@ -69,7 +69,7 @@ def test_native_programs_get_an_allow_list() -> None:
         "AWS_SECRET": "s",
     }
     kept = environment.for_native_programs(source)
-    assert set(kept) == {"PATH", "POCL_CACHE_DIR", "OCL_ICD_VENDORS"}
+    assert set(kept) == {"PATH", "POCL_CACHE_DIR", "OCL_ICD_VENDORS", "GLIBC_TUNABLES"}
 
 
 def test_a_daemon_started_inside_a_lease_sees_the_host() -> None:

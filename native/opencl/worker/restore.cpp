@@ -84,23 +84,36 @@ void Restorer::check(const std::vector<Device>& devices,
 
 void Restorer::replay() {
   StateReader reader(fd_);
+  CopyUnderWay copy;  // ends before the reader's memory does
   Frame frame;
   while (reader.next(frame)) {
-    frame_ = reader.frames();
+    const std::uint64_t number = reader.frames();
+    // Only contents may be under way while others follow: what comes after them may need them.
+    if (frame.type != FrameType::contents) end_copy(copy);
     try {
-      apply(frame);
+      if (frame.type == FrameType::contents) {
+        contents(frame, fields_of<ContentsPlace>(frame), copy);
+      } else {
+        apply(frame);
+      }
     } catch (const ProtocolError& error) {
-      damaged("frame " + std::to_string(frame_) + ": " + error.what());
+      damaged("frame " + std::to_string(number) + ": " + error.what());
     }
   }
+  end_copy(copy);
+  session_.settle_gates();
+}
+
+void Restorer::end_copy(CopyUnderWay& copy) {
+  const cl_int status = copy.end();
+  if (status == CL_SUCCESS) return;
+  refused("the device does not take the contents of memory (error " + std::to_string(status) + ")");
 }
 
 void Restorer::apply(const Frame& frame) {
   switch (frame.type) {
     case FrameType::message:
       return message(frame);
-    case FrameType::contents:
-      return contents(frame, fields_of<ContentsPlace>(frame));
     case FrameType::poisoned:
       return poisoned(fields_of<PoisonedObject>(frame));
     case FrameType::ended:
@@ -112,6 +125,7 @@ void Restorer::apply(const Frame& frame) {
     case FrameType::unset:
       return unset(fields_of<UnsetArgument>(frame));
     case FrameType::header:
+    case FrameType::contents:
     case FrameType::trailer:
       return;
   }
@@ -138,7 +152,7 @@ void Restorer::message(const Frame& frame) {
           std::to_string(status) + ")");
 }
 
-void Restorer::contents(const Frame& frame, const ContentsPlace& place) {
+void Restorer::contents(const Frame& frame, const ContentsPlace& place, CopyUnderWay& copy) {
   MemEntry& mem = session_.objects_.get<MemEntry>(place.target);
   cl_int status = mem.poison;
   const bool image = mem.shape.image();
@@ -148,13 +162,18 @@ void Restorer::contents(const Frame& frame, const ContentsPlace& place) {
   if (status != CL_SUCCESS || !fits || frame.bulk.empty()) damaged("contents of what is not there");
   const cl_command_queue queue = session_.internal_queue(*mem.context, &status);
   if (status == CL_SUCCESS) {
-    status = session_.metered(mem.context->devices.front(), [&](cl_event* event) {
-      return image ? clEnqueueWriteImage(queue, mem.handle, CL_TRUE, place.origin.data(),
-                                         place.region.data(), 0, 0, frame.bulk.data(), 0, nullptr,
-                                         event)
-                   : clEnqueueWriteBuffer(queue, mem.handle, CL_TRUE, place.offset,
-                                          frame.bulk.size(), frame.bulk.data(), 0, nullptr, event);
-    });
+    cl_event event = nullptr;
+    const auto write = [&](cl_event* started) {
+      return image
+                 ? clEnqueueWriteImage(queue, mem.handle, CL_FALSE, place.origin.data(),
+                                       place.region.data(), 0, 0, frame.bulk.data(), 0, nullptr,
+                                       started)
+                 : clEnqueueWriteBuffer(queue, mem.handle, CL_FALSE, place.offset,
+                                        frame.bulk.size(), frame.bulk.data(), 0, nullptr, started);
+    };
+    status = session_.start_metered(mem.context->devices.front(), queue, write, &event);
+    const cl_int before = copy.follow_with(event);
+    if (status == CL_SUCCESS) status = before;
   }
   if (status != CL_SUCCESS) {
     refused("the device does not take the contents of memory object " + std::to_string(mem.id) +

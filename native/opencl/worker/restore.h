@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "opencl/worker/copy_under_way.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/state_file.h"
 #include "opencl/worker/state_frames.h"
@@ -36,7 +37,9 @@ class Restorer {
  private:
   void apply(const Frame& frame);
   void message(const Frame& frame);
-  void contents(const Frame& frame, const ContentsPlace& place);
+  // The copy to the device follows `copy`, and reads the frame until it ends.
+  void contents(const Frame& frame, const ContentsPlace& place, CopyUnderWay& copy);
+  static void end_copy(CopyUnderWay& copy);
   void poisoned(const PoisonedObject& object);
   void ended(const EndedEvent& event);
   void pending(const PendingEvent& event);
@@ -45,8 +48,6 @@ class Restorer {
 
   Session& session_;
   int fd_;
-  std::uint64_t frame_ = 0;
-  std::vector<std::uint64_t> fields_;  // an aligned copy that a handler may keep for its time
 };
 
 }  // namespace tessera::worker

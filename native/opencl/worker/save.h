@@ -18,6 +18,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "opencl/worker/object_table.h"
@@ -57,9 +58,7 @@ class Saver {
   void write_makings();
   void write_contents();
   void write_contents(const MemEntry& mem);
-  void write_buffer(cl_command_queue queue, const MemEntry& mem);
-  void write_image(cl_command_queue queue, const MemEntry& mem);
-  void write_piece(const ContentsPlace& place, std::size_t bytes);
+  void write_piece(const ContentsPlace& place, std::span<const std::byte> bytes);
   void write_poisoned(const Entry& entry);
   void write_events();
   void write_ended(const EventEntry& event, cl_int status);
@@ -84,7 +83,7 @@ class Saver {
   std::map<Id, std::uint64_t> headers_;           // serials by ids
   std::multimap<std::uint64_t, Making> makings_;  // by serial
   std::array<std::uint64_t, kMaxGpus> charged_{};
-  std::unique_ptr<std::byte[]> staging_;
+  std::array<std::unique_ptr<std::byte[]>, 2> staging_;  // by turns
 };
 
 }  // namespace tessera::worker

@@ -210,27 +210,33 @@ cl_int Session::metered(std::uint32_t device, const std::function<cl_int(cl_even
   return status;
 }
 
+cl_int Session::start_metered(std::uint32_t device, cl_command_queue queue,
+                              const std::function<cl_int(cl_event*)>& call, cl_event* under_way) {
+  const cl_int status = metered(device, [&](cl_event* seen) {
+    const cl_int started = call(under_way);
+    if (started == CL_SUCCESS && seen != nullptr && clRetainEvent(*under_way) == CL_SUCCESS) {
+      *seen = *under_way;
+    }
+    return started;
+  });
+  return status == CL_SUCCESS ? clFlush(queue) : status;
+}
+
 cl_int Session::scrub(ContextEntry& context,
                       const std::function<cl_int(cl_command_queue, cl_event*)>& fill) {
   if (!context.scrubs) return CL_SUCCESS;
   cl_int status = CL_SUCCESS;
   const cl_command_queue queue = internal_queue(context, &status);
-  cl_event event = nullptr;
-  if (status == CL_SUCCESS) {
-    status = unlocked([&] {
-      return metered(context.devices.front(), [&](cl_event* seen) {
-        const cl_int filled = fill(queue, &event);
-        if (filled == CL_SUCCESS && seen != nullptr && clRetainEvent(event) == CL_SUCCESS) {
-          *seen = event;
-        }
-        return filled;
-      });
-    });
-  }
   if (status != CL_SUCCESS) return status;
-  context.scrubbing.replace(event);
+  cl_event event = nullptr;
   // Commands of other queues wait for it, and by the standard only a flush makes that end.
-  return clFlush(queue);
+  status = unlocked([&] {
+    return start_metered(
+        context.devices.front(), queue, [&](cl_event* filled) { return fill(queue, filled); },
+        &event);
+  });
+  if (event != nullptr) context.scrubbing.replace(event);
+  return status;
 }
 
 void Session::count_command(QueueEntry& queue) {

@@ -116,6 +116,10 @@ class Session {
   // Runs `call(event)`, which enqueues a command for `device` on a queue of the session's own and
   // waits for it, when the lease may use the device.
   cl_int metered(std::uint32_t device, const std::function<cl_int(cl_event*)>& call);
+  // The same for a call that does not block, on `queue`: flushed, and its event, one reference, in
+  // `*under_way`. Call settle_gates() after its end.
+  cl_int start_metered(std::uint32_t device, cl_command_queue queue,
+                       const std::function<cl_int(cl_event*)>& call, cl_event* under_way);
   const std::shared_ptr<Cost>& transfer_cost() const { return transfer_cost_; }
   std::size_t device_count() const { return devices_.size(); }
   // The driver's handles of numbers of the wire; empty stays empty. Throws ProtocolError for a

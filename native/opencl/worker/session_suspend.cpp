@@ -94,7 +94,7 @@ void Session::resume(std::vector<Device> devices, std::vector<std::unique_ptr<Ga
     std::swap(devices, devices_);
     throw;
   }
-  if (!saved_.path.empty()) ::unlink(saved_.path.c_str());
+  // A file is the daemon's to remove: freeing its blocks takes longer than the program should wait.
   saved_ = {};
   claimed_reads_.clear();
   slot_.objects.store(objects_.size(), std::memory_order_relaxed);

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/error_text.h"
 #include "opencl/worker/checksum.h"
@@ -150,11 +151,10 @@ bool StateReader::next(Frame& frame) {
   }
   const std::uint64_t fields = padded(head.fields);
   const std::size_t length = fields + padded(head.bulk);
-  if (length > capacity_) {
-    body_.reset(new std::byte[length]);
-    capacity_ = length;
-  }
-  const std::span<std::byte> body(body_.get(), length);
+  std::swap(bodies_[0], bodies_[1]);
+  if (length > bodies_[0].capacity)
+    bodies_[0] = {std::unique_ptr<std::byte[]>(new std::byte[length]), length};
+  const std::span<std::byte> body(bodies_[0].bytes.get(), length);
   get(body);
   if (head.body != crc32c(body)) damaged(where + " was changed");
   frame.type = static_cast<FrameType>(head.type);

@@ -13,6 +13,7 @@
 // reads for the second time.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -75,7 +76,8 @@ class StateWriter {
 class StateReader {
  public:
   explicit StateReader(int fd);
-  // The next frame, whose spans live until the next call; false after the trailer.
+  // The next frame, whose spans live until the second next call, so that a device may still read
+  // one while the next is fetched; false after the trailer.
   bool next(Frame& frame);
   std::uint64_t frames() const { return frames_; }
 
@@ -85,8 +87,11 @@ class StateReader {
   std::uint64_t size_;
   std::uint64_t at_ = 0;
   std::uint64_t frames_ = 0;
-  std::size_t capacity_ = 0;
-  std::unique_ptr<std::byte[]> body_;
+  struct Body {
+    std::unique_ptr<std::byte[]> bytes;
+    std::size_t capacity = 0;
+  };
+  std::array<Body, 2> bodies_;  // by turns
 };
 
 // A file that is there whole or not at all: written under another name, made durable, and renamed.

@@ -201,9 +201,13 @@ def _idle_target(idle: IdleRun) -> Target:
     if idle.policy != PolicyKind.FIXED:
         name = "time of paused tenants goes to the others"
         return make_target(name, idle.policy, idle.kept, KEPT, "x", at_most=False)
-    # Of what was leased, those that paused had this much; it must stay unused.
-    left = sum(part for part, off in zip(idle.while_working, idle.pausing, strict=True) if not off)
-    most = left / sum(idle.while_working) + SHARE_ERROR
+    # `fixed` leases parts of the clock, here the same to each: those that work have theirs and no more.
+    leased = idle.pausing.count(False) / len(idle.pausing)
     return make_target(
-        "time of paused tenants stays unused", idle.policy, idle.kept, most, "x", at_most=True
+        "time of paused tenants stays unused",
+        idle.policy,
+        sum(idle.while_paused),
+        leased + SHARE_ERROR,
+        "x",
+        at_most=True,
     )

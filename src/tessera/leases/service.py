@@ -117,6 +117,7 @@ class LeaseService:
     async def start(self) -> None:
         """Adopts what an earlier daemon left, and cleans up what cannot be adopted. Raises StoreError."""
         adoption = Adoption(self._runtime_folder)
+        self._states.clean()
         resized = []
         for lease in self._store.live():
             self._leases[lease.id] = lease
@@ -328,7 +329,10 @@ class LeaseService:
         async def ask() -> None:
             try:
                 socket = self.workspace(lease.id).control
-                self._step(await suspension.settled(lease, socket, self._now))
+                settled = await suspension.settled(lease, socket, self._now)
+                self._step(settled)
+                if settled.state is LeaseState.ACTIVE:
+                    self._states.discard(lease.id)
             except TesseraError as error:
                 _log.error("state of a lease unknown", lease=lease.name, error=error.message)
 
