@@ -10,6 +10,10 @@
 
 namespace tessera::client {
 
+inline bool is_image_type(cl_mem_object_type type) {
+  return type >= CL_MEM_OBJECT_IMAGE2D && type <= CL_MEM_OBJECT_IMAGE1D_BUFFER;
+}
+
 ImageShape shape_of(const Mem& image);
 // The device takes images of this shape at all.
 bool image_fits(const ImageShape& shape, const Device& device);

@@ -56,10 +56,6 @@ cl_mem_flags listed_access(cl_mem_flags flags) {
   return (flags & both) == 0 ? CL_MEM_READ_WRITE : flags & both;
 }
 
-bool is_image_type(cl_mem_object_type type) {
-  return type >= CL_MEM_OBJECT_IMAGE2D && type <= CL_MEM_OBJECT_IMAGE1D_BUFFER;
-}
-
 std::vector<cl_image_format> supported(const Context& context, cl_mem_flags access,
                                        cl_mem_object_type type) {
   std::vector<cl_image_format> all;

@@ -30,10 +30,6 @@ bool has_slice_pitch(cl_mem_object_type type) {
   return is_array(type) || type == CL_MEM_OBJECT_IMAGE3D;
 }
 
-bool is_image_type(cl_mem_object_type type) {
-  return type >= CL_MEM_OBJECT_IMAGE2D && type <= CL_MEM_OBJECT_IMAGE1D_BUFFER;
-}
-
 // The buffer, or the image, that the new image lies over; nullptr for memory of its own.
 Mem* parent_of(const Context& context, const cl_image_desc& desc) {
   if (desc.mem_object == nullptr) {
