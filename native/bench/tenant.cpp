@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   const std::string ready = ready_line(device, spinner);
   const auto turn = [&](unsigned ms) { return to_json(tenant.turn(ms * kMs)); };
   if (arguments->turn_ms == 0) return serve_turns(ready, turn);
-  std::cout << ready << '\n' << turn(arguments->turn_ms) << '\n';
+  std::cout << ready << std::endl;  // who started it may wait for that
+  std::cout << turn(arguments->turn_ms) << '\n';
   return 0;
 }

@@ -6,15 +6,11 @@
 #include "opencl/client/mem.h"
 #include "opencl/client/session.h"
 #include "opencl/client/svm.h"
+#include "opencl/mem_flags.h"
 
 namespace tessera::client {
 namespace {
 
-constexpr cl_mem_flags kHostPointer =
-    CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR;
-constexpr cl_mem_flags kAccess = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
-constexpr cl_mem_flags kHostAccess =
-    CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
 constexpr cl_mem_flags kBufferFlags = kAccess | kHostAccess | kHostPointer;
 
 // The contents that the program gave, sent in pieces.

@@ -12,12 +12,6 @@
 namespace tessera::client {
 namespace {
 
-// A transfer of nothing keeps its place in the order.
-void post_nothing(Command& command) {
-  wire::EnqueueMarker message;
-  command.post(message);
-}
-
 wire::Id3 moved(const wire::Id3& origin, const wire::Id3& by) {
   return {origin[0] + by[0], origin[1] + by[1], origin[2] + by[2]};
 }
@@ -94,25 +88,16 @@ void write_line(Command& command, Mem& buffer, std::size_t offset, std::size_t s
                                    });
 }
 
-void ensure_map_flags(const Mem& mem, cl_map_flags flags) {
-  constexpr cl_map_flags kReadWrite = CL_MAP_READ | CL_MAP_WRITE;
-  ensure((flags & ~(kReadWrite | CL_MAP_WRITE_INVALIDATE_REGION)) == 0, CL_INVALID_VALUE);
-  ensure((flags & CL_MAP_WRITE_INVALIDATE_REGION) == 0 || (flags & kReadWrite) == 0,
-         CL_INVALID_VALUE);
-  if ((flags & CL_MAP_READ) != 0) check::host_may_read(mem);
-  if ((flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0) check::host_may_write(mem);
-}
-
 void* map_buffer(Command& command, Mem& buffer, bool blocking, cl_map_flags flags,
                  std::size_t offset, std::size_t size) {
   check::buffer(command, buffer);
   check::range(buffer, offset, size);
   ensure(size != 0, CL_INVALID_VALUE);
-  ensure_map_flags(buffer, flags);
+  check::map_flags(buffer, flags);
   Mem& root = buffer.parent() != nullptr ? *buffer.parent() : buffer;
   std::byte* at = buffer.shadow() + offset;
   if ((flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0) {
-    post_nothing(command);
+    command.post_nothing();
     // Bytes of an earlier map that nobody waited for must not land on what the program writes now.
     wait_for_reads(root);
   } else {
@@ -145,7 +130,7 @@ cl_int CL_API_CALL clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem bu
     ensure(ptr != nullptr, CL_INVALID_VALUE);
     check::range(mem, offset, cb);
     check::host_may_read(mem);
-    if (cb == 0) return post_nothing(command);
+    if (cb == 0) return command.post_nothing();
     read_line(command, mem, offset, cb, ptr, blocking_read == CL_TRUE, nullptr);
   });
 }
@@ -162,7 +147,7 @@ cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem b
     ensure(ptr != nullptr, CL_INVALID_VALUE);
     check::range(mem, offset, cb);
     check::host_may_write(mem);
-    if (cb == 0) return post_nothing(command);
+    if (cb == 0) return command.post_nothing();
     write_line(command, mem, offset, cb, ptr);
   });
 }
@@ -228,7 +213,7 @@ cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_me
     Mem& mem = command.mem(memobj);
     const Mapping mapping = mem.take_mapping(mapped_ptr);
     if (!mapping.writes()) {
-      if (event != nullptr || !command.wait_list().empty()) post_nothing(command);
+      if (event != nullptr || !command.wait_list().empty()) command.post_nothing();
     } else if (mem.is_image()) {
       unmap_image(command, mem, mapping);
     } else {

@@ -6,7 +6,7 @@
 namespace tessera::client::check {
 namespace {
 
-wire::Id3 triple(const size_t* from) {
+wire::Id3 pixels_of(const size_t* from) {
   ensure(from != nullptr, CL_INVALID_VALUE);
   return {from[0], from[1], from[2]};
 }
@@ -35,8 +35,8 @@ void image(const Command& command, const Mem& mem) {
 
 void image_region(const Mem& image, const size_t* origin, const size_t* region) {
   const ImageShape shape = shape_of(image);
-  const wire::Id3 at = triple(origin);
-  const wire::Id3 extent = triple(region);
+  const wire::Id3 at = pixels_of(origin);
+  const wire::Id3 extent = pixels_of(region);
   ensure(region_is_formed(shape, at, extent) && region_is_inside(shape, at, extent),
          CL_INVALID_VALUE);
 }
@@ -56,8 +56,9 @@ void copy_image(Command& command, Mem& source, Mem& destination, const size_t* s
   image_region(source, source_origin, region);
   image_region(destination, destination_origin, region);
   const bool same = &source == &destination;
-  ensure(!same || !overlap(triple(source_origin), triple(destination_origin), triple(region)),
-         CL_MEM_COPY_OVERLAP);
+  ensure(
+      !same || !overlap(pixels_of(source_origin), pixels_of(destination_origin), pixels_of(region)),
+      CL_MEM_COPY_OVERLAP);
 }
 
 void copy_image_to_buffer(Command& command, Mem& source, Mem& destination, const size_t* origin,
@@ -65,7 +66,7 @@ void copy_image_to_buffer(Command& command, Mem& source, Mem& destination, const
   image(command, source);
   buffer(command, destination);
   image_region(source, origin, region);
-  range(destination, offset, packed_bytes(source, triple(region)));
+  range(destination, offset, packed_bytes(source, pixels_of(region)));
 }
 
 void copy_buffer_to_image(Command& command, Mem& source, Mem& destination, size_t offset,
@@ -73,7 +74,7 @@ void copy_buffer_to_image(Command& command, Mem& source, Mem& destination, size_
   buffer(command, source);
   image(command, destination);
   image_region(destination, origin, region);
-  range(source, offset, packed_bytes(destination, triple(region)));
+  range(source, offset, packed_bytes(destination, pixels_of(region)));
 }
 
 }  // namespace tessera::client::check

@@ -50,6 +50,8 @@ void box_range(const size_t* origin, const size_t* region, size_t row_pitch, siz
                size_t size);
 // CL_MEM_HOST_* allows the program to read or write (CL_INVALID_OPERATION).
 void host_may_read(const Mem& mem);
+// Of a mapping, and what the host may do with it.
+void map_flags(const Mem& mem, cl_map_flags flags);
 void host_may_write(const Mem& mem);
 
 }  // namespace tessera::client::check

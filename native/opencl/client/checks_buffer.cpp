@@ -84,6 +84,15 @@ void box_range(const size_t* origin, const size_t* region, size_t row_pitch, siz
   ensure(end <= size, CL_INVALID_VALUE);
 }
 
+void map_flags(const Mem& mem, cl_map_flags flags) {
+  constexpr cl_map_flags kReadWrite = CL_MAP_READ | CL_MAP_WRITE;
+  ensure((flags & ~(kReadWrite | CL_MAP_WRITE_INVALIDATE_REGION)) == 0, CL_INVALID_VALUE);
+  ensure((flags & CL_MAP_WRITE_INVALIDATE_REGION) == 0 || (flags & kReadWrite) == 0,
+         CL_INVALID_VALUE);
+  if ((flags & CL_MAP_READ) != 0) host_may_read(mem);
+  if ((flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0) host_may_write(mem);
+}
+
 void host_may_read(const Mem& mem) {
   ensure((mem.flags() & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0,
          CL_INVALID_OPERATION);

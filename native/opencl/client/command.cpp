@@ -50,6 +50,11 @@ std::vector<wire::Id> Command::mems(cl_uint count, const cl_mem* handles) const 
 }
 
 // A wait list that no message can carry becomes markers, each of which waits for a part of it.
+void Command::post_nothing() {
+  wire::EnqueueMarker message;
+  post(message);
+}
+
 void Command::fold_wait_list() {
   const std::vector<wire::Id> ids(wait_list_.ids().begin(), wait_list_.ids().end());
   for (std::size_t at = 0; at < ids.size(); at += kMaxWaitList) {

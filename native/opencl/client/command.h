@@ -74,6 +74,8 @@ class Command {
     }
     give_event();
   }
+  // For a transfer of nothing, which keeps its place in the order.
+  void post_nothing();
 
   // Reads `region` (x in elements of `element_bytes`) into `to`, cut into pieces. `prepare(message,
   // piece)` fills the message's own fields for one piece, but neither ticket nor blocking. `keeps`:

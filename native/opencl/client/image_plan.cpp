@@ -5,15 +5,11 @@
 
 #include "opencl/client/image.h"
 #include "opencl/client/image_format.h"
+#include "opencl/mem_flags.h"
 
 namespace tessera::client {
 namespace {
 
-constexpr cl_mem_flags kHostPointer =
-    CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR;
-constexpr cl_mem_flags kAccess = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
-constexpr cl_mem_flags kHostAccess =
-    CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
 // A pitch beyond it would let the sizes computed from it wrap; no address space has room for it.
 constexpr std::size_t kMaxPitch = std::size_t{1} << 40;
 

@@ -9,14 +9,11 @@
 #include "generated/messages_image.h"
 #include "opencl/client/checks.h"
 #include "opencl/client/command.h"
+#include "opencl/client/generated_support.h"
 #include "opencl/client/image.h"
 
 namespace tessera::client {
 namespace {
-
-wire::Id3 triple(const size_t* from) {
-  return {from[0], from[1], from[2]};
-}
 
 wire::Id3 sum(const wire::Id3& a, const wire::Id3& b) {
   return {a[0] + b[0], a[1] + b[1], a[2] + b[2]};
@@ -57,15 +54,6 @@ FillColor color_of(const Mem& image, const void* from) {
   FillColor color{};
   std::memcpy(color.data(), from, single ? sizeof(cl_float) : color.size());
   return color;
-}
-
-void ensure_map_flags(const Mem& image, cl_map_flags flags) {
-  constexpr cl_map_flags kKnown = CL_MAP_READ | CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION;
-  ensure((flags & ~kKnown) == 0, CL_INVALID_VALUE);
-  const bool invalidates = (flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0;
-  ensure(!invalidates || (flags & (CL_MAP_READ | CL_MAP_WRITE)) == 0, CL_INVALID_VALUE);
-  if ((flags & CL_MAP_READ) != 0) check::host_may_read(image);
-  if ((flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0) check::host_may_write(image);
 }
 
 void* map(Command& command, Mem& image, bool blocking, cl_map_flags flags, const wire::Id3& origin,
@@ -194,7 +182,7 @@ void* CL_API_CALL clEnqueueMapImage(cl_command_queue command_queue, cl_mem image
     const cl_image_desc& desc = object.image().desc;
     ensure(image_row_pitch != nullptr, CL_INVALID_VALUE);
     ensure(image_slice_pitch != nullptr || desc.image_slice_pitch == 0, CL_INVALID_VALUE);
-    ensure_map_flags(object, map_flags);
+    check::map_flags(object, map_flags);
     void* at =
         map(command, object, blocking_map != CL_FALSE, map_flags, triple(origin), triple(region));
     *image_row_pitch = desc.image_row_pitch;

@@ -20,7 +20,7 @@ bool parallel(const List& list, std::size_t args) {
   return list.empty() || list.size() == args;
 }
 
-void check(const wire::KernelFacts& m) {
+void check_facts(const wire::KernelFacts& m) {
   const std::size_t args = m.arg_kinds.size();
   const bool fits = m.arg_sizes.size() == args && parallel(m.arg_address, args) &&
                     parallel(m.arg_access, args) && parallel(m.arg_type_qualifiers, args) &&
@@ -49,7 +49,7 @@ bool ArgFacts::takes(std::size_t bytes, std::size_t max_parameter_size) const {
 }
 
 KernelFacts KernelFacts::from(const wire::KernelFacts& m) {
-  check(m);
+  check_facts(m);
   KernelFacts facts;
   facts.name = m.name;
   facts.attributes = m.attributes;

@@ -14,7 +14,7 @@ namespace {
 
 enum Given : std::uint32_t { kOffset = 1, kLocal = 2 };
 
-void check(Kernel& kernel, const Device& device, const NdRange& range) {
+void check_range(Kernel& kernel, const Device& device, const NdRange& range) {
   const WorkGroupFacts* facts = kernel.work_group(device);
   ensure(facts != nullptr, CL_INVALID_PROGRAM_EXECUTABLE);
   const std::uint64_t local_arguments = kernel.ensure_launchable(device);
@@ -50,7 +50,7 @@ cl_int enqueue(cl_command_queue queue, cl_kernel handle, cl_command_type type, c
     Kernel& kernel = require<Kernel>(handle);
     ensure(&kernel.context() == &command.context(), CL_INVALID_CONTEXT);
     ensure_success(kernel.poison());
-    check(kernel, command.queue().device(), range);
+    check_range(kernel, command.queue().device(), range);
     if (!is_empty(range)) return launch(command, kernel, range);
     wire::EnqueueMarker nothing;
     command.post(nothing);

@@ -13,7 +13,7 @@ bool wraps_around(cl_addressing_mode mode) {
   return mode == CL_ADDRESS_REPEAT || mode == CL_ADDRESS_MIRRORED_REPEAT;
 }
 
-void check(const SamplerState& state) {
+void check_state(const SamplerState& state) {
   ensure(state.normalized == CL_TRUE || state.normalized == CL_FALSE, CL_INVALID_VALUE);
   ensure(state.addressing >= CL_ADDRESS_NONE && state.addressing <= CL_ADDRESS_MIRRORED_REPEAT,
          CL_INVALID_VALUE);
@@ -24,7 +24,7 @@ void check(const SamplerState& state) {
 cl_sampler create(cl_context context, const SamplerState& state,
                   std::vector<cl_sampler_properties> properties) {
   Context& owner = require<Context>(context);
-  check(state);
+  check_state(state);
   ensure(owner.images(), CL_INVALID_OPERATION);
   Ref<Sampler> sampler = make<Sampler>(owner, state, std::move(properties));
   wire::CreateSampler message;

@@ -32,7 +32,8 @@ void ensure_capable(const Context& context, cl_svm_mem_flags flags) {
   }
 }
 
-void check(const Context& context, cl_svm_mem_flags flags, size_t size, unsigned alignment) {
+void check_request(const Context& context, cl_svm_mem_flags flags, size_t size,
+                   unsigned alignment) {
   ensure_mem_flags(flags, CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY |
                               CL_MEM_SVM_FINE_GRAIN_BUFFER | CL_MEM_SVM_ATOMICS);
   const bool fine = (flags & CL_MEM_SVM_FINE_GRAIN_BUFFER) != 0;
@@ -110,7 +111,7 @@ class Search {
 };
 
 void* allocate(Context& context, cl_svm_mem_flags flags, size_t size, unsigned alignment) {
-  check(context, flags, size, alignment);
+  check_request(context, flags, size, alignment);
   watch(context);
   wire::SvmAlloc message;
   message.context = context.id();

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMaxPattern = 128;  // bytes: a vector of 16 doubles
 
-std::uint64_t address(const void* pointer) {
+std::uint64_t address_of(const void* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer);
 }
 
@@ -24,7 +24,7 @@ void read(Command& command, const void* from, void* to, size_t size, bool blocki
   const ReadBox box{.at = static_cast<std::byte*>(to), .row_bytes = size};
   command.read<wire::SvmRead>({size, 1, 1}, 1, box, blocking,
                               [&](wire::SvmRead& message, const Piece& piece) {
-                                message.address = address(from) + piece.offset[0];
+                                message.address = address_of(from) + piece.offset[0];
                                 message.size = piece.region[0];
                               });
 }
@@ -33,17 +33,12 @@ void write(Command& command, const void* from, const void* to, size_t size) {
   const WriteBox box{.at = static_cast<const std::byte*>(from), .row_bytes = size};
   command.write<wire::SvmWrite>({size, 1, 1}, 1, box,
                                 [&](wire::SvmWrite& message, const Piece& piece) {
-                                  message.address = address(to) + piece.offset[0];
+                                  message.address = address_of(to) + piece.offset[0];
                                 });
 }
 
-void post_nothing(Command& command) {
-  wire::EnqueueMarker message;
-  command.post(message);
-}
-
 bool overlap(const void* a, const void* b, size_t size) {
-  return address(a) < address(b) + size && address(b) < address(a) + size;
+  return address_of(a) < address_of(b) + size && address_of(b) < address_of(a) + size;
 }
 
 // What clEnqueueSVMMemcpy was asked for.
@@ -59,8 +54,8 @@ struct Copy {
 void copy_in_worker(const Copy& copy, cl_event* event) {
   Command command(copy.queue, CL_COMMAND_SVM_MEMCPY, copy.count, copy.wait_list, event);
   wire::SvmMemcpy message;
-  message.destination = address(copy.to);
-  message.source = address(copy.from);
+  message.destination = address_of(copy.to);
+  message.source = address_of(copy.from);
   message.size = copy.size;
   command.post(message);
 }
@@ -111,7 +106,7 @@ struct Map {
 
 constexpr cl_map_flags kWriting = CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION;
 
-void check(const Context& context, const Map& map) {
+void check_map(const Context& context, const Map& map) {
   ensure((map.flags & ~(CL_MAP_READ | kWriting)) == 0, CL_INVALID_VALUE);
   const bool invalidates = (map.flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0;
   ensure(!invalidates || (map.flags & (CL_MAP_READ | CL_MAP_WRITE)) == 0, CL_INVALID_VALUE);
@@ -121,15 +116,15 @@ void check(const Context& context, const Map& map) {
 
 void map(const Map& wanted, bool blocking, cl_event* event) {
   const Queue& queue = require<Queue>(wanted.queue);
-  check(queue.context(), wanted);
+  check_map(queue.context(), wanted);
   SvmTable& table = queue.session().svm();
   const bool nothing_to_read = (wanted.flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0 ||
-                               table.shares_pages(address(wanted.pointer));
+                               table.shares_pages(address_of(wanted.pointer));
   table.add_mapping({wanted.pointer, wanted.size, (wanted.flags & kWriting) != 0});
   try {
     enqueue_and_wait(blocking && nothing_to_read, event, [&](cl_event* place) {
       Command command(wanted.queue, CL_COMMAND_SVM_MAP, wanted.count, wanted.wait_list, place);
-      if (nothing_to_read) return post_nothing(command);
+      if (nothing_to_read) return command.post_nothing();
       read(command, wanted.pointer, wanted.pointer, wanted.size, blocking);
     });
   } catch (...) {
@@ -170,11 +165,11 @@ cl_int CL_API_CALL clEnqueueSVMMemFill(cl_command_queue command_queue, void* svm
                     event);
     ensure(svm_ptr != nullptr && pattern != nullptr, CL_INVALID_VALUE);
     ensure(std::has_single_bit(pattern_size) && pattern_size <= kMaxPattern, CL_INVALID_VALUE);
-    ensure(size != 0 && size % pattern_size == 0 && address(svm_ptr) % pattern_size == 0,
+    ensure(size != 0 && size % pattern_size == 0 && address_of(svm_ptr) % pattern_size == 0,
            CL_INVALID_VALUE);
     ensure(is_svm(command.context(), svm_ptr, size), CL_INVALID_VALUE);
     wire::SvmMemfill message;
-    message.address = address(svm_ptr);
+    message.address = address_of(svm_ptr);
     message.pattern = {static_cast<const std::byte*>(pattern), pattern_size};
     message.size = size;
     command.post(message);
@@ -201,8 +196,8 @@ cl_int CL_API_CALL clEnqueueSVMUnmap(cl_command_queue command_queue, void* svm_p
     SvmTable& table = command.session().svm();
     const auto mapping = table.take_mapping(svm_ptr);
     const bool nothing_to_write =
-        !mapping || !mapping->writes || table.shares_pages(address(svm_ptr));
-    if (nothing_to_write) return post_nothing(command);
+        !mapping || !mapping->writes || table.shares_pages(address_of(svm_ptr));
+    if (nothing_to_write) return command.post_nothing();
     write(command, svm_ptr, svm_ptr, mapping->size);
   });
 }
@@ -219,7 +214,7 @@ cl_int CL_API_CALL clEnqueueSVMMigrateMem(cl_command_queue command_queue, cl_uin
         CL_MIGRATE_MEM_OBJECT_HOST | CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED;
     ensure((flags & ~kKnown) == 0, CL_INVALID_VALUE);
     ensure_ranges(command.context(), num_svm_pointers, svm_pointers, sizes);
-    post_nothing(command);
+    command.post_nothing();
   });
 }
 

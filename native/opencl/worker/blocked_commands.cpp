@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/blocked_commands.h"
 
+#include "opencl/worker/event_status.h"
+
 namespace tessera::worker {
-namespace {
-
-bool has_ended(cl_event event) {
-  cl_int status = CL_QUEUED;
-  return clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,
-                        nullptr) != CL_SUCCESS ||
-         status <= CL_COMPLETE;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 BlockedCommands::Causes BlockedCommands::causes(const QueueEntry& queue,
                                                 std::span<const std::shared_ptr<Entry>> waits,

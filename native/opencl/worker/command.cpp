@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kPruneAt = 1024;
 
 // What a blocked command costs besides its records.
-constexpr std::size_t kBookkeeping = 512;  // bytes
+constexpr std::size_t kBlockedCost = 512;  // bytes
 
 void prune(std::vector<std::weak_ptr<EventEntry>>& watched) {
   std::erase_if(watched, [](const auto& weak) {
@@ -137,7 +137,7 @@ void Command::remember() {
   if (!causes_.any()) return session_.blocked().add_runnable(*queue_, event_);
   auto command = std::make_shared<Blocked>();
   Record message = session_.current_message();
-  std::size_t bytes = kBookkeeping + message.size();
+  std::size_t bytes = kBlockedCost + message.size();
   if (kernel_ != nullptr) {
     command->kernel = kernel_;
     command->arguments = kernel_->arguments;

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/futex.h"
 #include "base/scheduling.h"
+#include "opencl/worker/event_status.h"
 
 namespace tessera::worker {
 namespace {
@@ -37,17 +38,6 @@ Seat& take_seat(BoardPage& page, std::size_t tenant) {
   const std::size_t seat = page.take_seat(tenant);
   if (seat == kMaxSeats) throw std::runtime_error("the GPU has no place for another session");
   return page->seats[seat];
-}
-
-cl_int status_of(cl_event event) {
-  cl_int status = CL_QUEUED;
-  const cl_int got =
-      clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, nullptr);
-  return got == CL_SUCCESS ? status : got;
-}
-
-bool has_ended(cl_event event) {
-  return status_of(event) <= CL_COMPLETE;
 }
 
 // Whether waiting for the end of a command is sure to come to an end.

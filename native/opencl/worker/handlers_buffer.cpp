@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "opencl/mem_flags.h"
 #include "opencl/worker/session.h"
 #include "opencl/worker/svm_range.h"
 #include "opencl/worker/transfer.h"
 
 namespace tessera::worker {
 namespace {
-
-// What the driver is told. Who on the host may look is between the client and its program; the
-// worker itself must be able to move the contents.
-constexpr cl_mem_flags kHostAccess =
-    CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
 
 // Where a tightly packed rectangle begins in a message's bulk.
 constexpr std::array<std::size_t, 3> kTightOrigin{0, 0, 0};
@@ -22,6 +18,8 @@ void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m) {
   if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
   if (status == CL_SUCCESS && m.size == 0) status = CL_INVALID_BUFFER_SIZE;
   const cl_context context = entry.context->handle;
+  // Who on the host may look is between the client and its program; the worker itself must be able
+  // to move the contents.
   const cl_mem_flags flags = m.flags & ~kHostAccess;
   if (status == CL_SUCCESS && m.svm != 0) {
     const SvmRange range = find_svm(*entry.context, m.svm, m.size);

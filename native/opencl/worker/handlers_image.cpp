@@ -3,15 +3,13 @@
 // Images. Pixels travel tightly packed, and the driver's own pitches are its business: a pitch of 0
 // in its calls means exactly that. Regions are checked against the image's extent before the driver
 // sees them.
+#include "opencl/mem_flags.h"
 #include "opencl/worker/command.h"
 #include "opencl/worker/image_shape.h"
 #include "opencl/worker/transfer.h"
 
 namespace tessera::worker {
 namespace {
-
-constexpr cl_mem_flags kHostAccess =
-    CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
 
 // What the image takes on the device, as far as the driver says.
 std::uint64_t size_on_device(cl_mem image, std::uint64_t estimate) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <string>
 
+#include "opencl/worker/compiler_confinement.h"
 #include "opencl/worker/kernel_facts.h"
 #include "opencl/worker/program_options.h"
 #include "opencl/worker/session.h"
@@ -144,8 +145,10 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   build.constants = program->constants;
   program->facts = nullptr;
   blocking([&] {
-    outcome.status = translate();
-    if (program->handle != nullptr) collect(program->handle, devices, outcome);
+    CompilerConfinement::of_process().run([&] {
+      outcome.status = translate();
+      if (program->handle != nullptr) collect(program->handle, devices, outcome);
+    });
   });
   program->building = false;
   program->facts = outcome.facts;

@@ -15,7 +15,7 @@ namespace {
 
 // What an allocation costs besides its record: allocations have no ids, so kMaxObjects does not
 // bound them, and this does.
-constexpr std::size_t kBookkeeping = 256;      // bytes
+constexpr std::size_t kAllocationCost = 256;   // bytes
 constexpr std::uint32_t kMaxAlignment = 4096;  // bytes; no device announces more
 
 cl_int check_flags(cl_svm_mem_flags flags) {
@@ -87,7 +87,7 @@ void Session::handle(const wire::SvmAlloc& m, Incoming& incoming) {
     }
   }
   if (!share && (message.flags & CL_MEM_SVM_FINE_GRAIN_BUFFER) != 0) status = CL_INVALID_OPERATION;
-  const std::size_t counted = record.size() + kBookkeeping;
+  const std::size_t counted = record.size() + kAllocationCost;
   if (status == CL_SUCCESS && !objects_.recount(0, counted)) status = CL_OUT_OF_HOST_MEMORY;
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
   auto charge = charge_memory(*context, message.size, true);

@@ -9,10 +9,6 @@
 namespace tessera::worker {
 namespace {
 
-[[noreturn]] void damaged(const std::string& what) {
-  throw StateError(state_error::kDamaged, "the saved state is damaged: " + what);
-}
-
 [[noreturn]] void refused(const std::string& what) {
   throw StateError(state_error::kRefused, what);
 }

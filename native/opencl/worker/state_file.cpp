@@ -46,10 +46,6 @@ static_assert(sizeof(Preamble) == 16 && sizeof(Head) == 40);
   throw StateError(state_error::kFailed, what + ": " + error_text(errno));
 }
 
-[[noreturn]] void damaged(const std::string& what) {
-  throw StateError(state_error::kDamaged, "the saved state is damaged: " + what);
-}
-
 std::uint64_t padded(std::uint64_t bytes) {
   return (bytes + kAlignment - 1) & ~(kAlignment - 1);
 }
@@ -60,6 +56,10 @@ std::uint32_t head_sum(const Head& head, std::uint64_t number) {
 }
 
 }  // namespace
+
+void damaged(const std::string& what) {
+  throw StateError(state_error::kDamaged, "the saved state is damaged: " + what);
+}
 
 StateWriter::StateWriter(int fd) : fd_(fd) {
   const Preamble preamble{kMagic, kStateVersion, 0};

@@ -51,6 +51,9 @@ struct Frame {
   std::span<const std::byte> bulk{};
 };
 
+// Throws StateError(StateFileDamaged).
+[[noreturn]] void damaged(const std::string& what);
+
 // Writes into a descriptor. Throws StateError(SuspendFailed) with the system's reason.
 class StateWriter {
  public:

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <latch>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -18,15 +19,19 @@ namespace {
 
 // As many sleeping threads as asked for.
 struct Threads {
-  explicit Threads(int count) {
+  explicit Threads(int count) : ids(static_cast<std::size_t>(count)), named(count) {
     const auto before = worker::threads_of_this_process();
-    for (int i = 0; i < count; ++i) {
-      sleepers.emplace_back([](const std::stop_token& stop) {
+    for (pid_t& id : ids) {
+      sleepers.emplace_back([&](const std::stop_token& stop) {
+        id = ::gettid();
+        named.count_down();
         while (!stop.stop_requested()) ::usleep(1000);
       });
     }
-    ids = worker::threads_started_since(before);
-    CHECK(static_cast<int>(ids.size()) == count);
+    named.wait();
+    std::ranges::sort(ids);
+    // A sanitizer may have started one as well.
+    CHECK(std::ranges::includes(worker::threads_started_since(before), ids));
   }
   // The cores that each may use.
   std::multiset<std::string> cores() const {
@@ -41,8 +46,9 @@ struct Threads {
     }
     return found;
   }
-  std::vector<std::jthread> sleepers;
   std::vector<pid_t> ids;
+  std::latch named;
+  std::vector<std::jthread> sleepers;
 };
 
 int usable_cores() {

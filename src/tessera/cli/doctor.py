@@ -35,6 +35,8 @@ NVIDIA_DRIVER = "libnvidia-opencl.so.1"
 _DRIVER_LIMIT = 30.0
 _WANTED_SHM = 256 * MIB
 _WANTED_DISK = 1 * GIB
+# landlock_create_ruleset(2), the same number on every architecture, asked for its version.
+_LANDLOCK, _LANDLOCK_VERSION = 444, 1
 
 
 class Status(StrEnum):
@@ -62,6 +64,7 @@ def examine() -> list[Finding]:
         _loader,
         _drivers,
         _nvidia,
+        _confinement,
         _shared_memory,
         _folders,
         _daemon,
@@ -104,6 +107,20 @@ def _native_programs() -> Iterator[Finding]:
             return
     folders = ", ".join(sorted({str(path.parent) for path in found}))
     yield Finding(check=check, status=Status.OK, detail=f"{len(found)} in {folders}")
+
+
+def _confinement() -> Iterator[Finding]:
+    version = ctypes.CDLL(None).syscall(_LANDLOCK, None, ctypes.c_size_t(0), _LANDLOCK_VERSION)
+    if version > 0:
+        detail = f"Landlock {version} keeps drivers' compilers from the host's files"
+        yield Finding(check="confinement", status=Status.OK, detail=detail)
+        return
+    yield Finding(
+        check="confinement",
+        status=Status.WARN,
+        detail="no Landlock: a tenant's #include reads what the worker's user may read",
+        todo="Use Linux 5.13 or later, with landlock in the kernel's parameter lsm=",
+    )
 
 
 def _loader() -> Iterator[Finding]:
