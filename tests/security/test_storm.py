@@ -109,9 +109,9 @@ class Storm:
 
     def kill_program(self) -> None:
         run = self.victim()
-        if run and (programs := self.programs_of(run)):
+        if run:
             run.killed = "program"
-            _kill(self.chance.choice(programs))
+            _kill(run.process.pid)  # `tessera run` has become the program
             self.done["programs killed"] += 1
 
     def ask_to_end(self) -> None:
@@ -144,12 +144,6 @@ class Storm:
             self.daemon_killed = time.monotonic()
             _kill(pid)
             self.done["daemons killed"] += 1
-
-    def programs_of(self, run: Run) -> list[int]:
-        path = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children")
-        with suppress(OSError):
-            return [int(each) for each in path.read_text().split()]
-        return []
 
     def ask(self, method: str, path: str) -> Any:
         if not launch.is_listening(str(self.host.socket)):
