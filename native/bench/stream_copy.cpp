@@ -97,29 +97,36 @@ void measure_stream_round_trips(Slice& slice, bool tcp) {
   close(ends.there);
 }
 
-// The receiver answers with one byte when all has arrived; the time until then counts.
-void measure_stream_bandwidth(Slice& slice, bool tcp) {
+// `window` bytes of memory on each side, over and over. The receiver answers with one byte when all
+// has arrived; the time until then counts.
+void measure_stream_bandwidth(Slice& slice, bool tcp, std::size_t window, const char* name) {
   const Ends ends = connected(tcp);
-  std::vector<std::byte> chunk(kWrite, std::byte{1});
+  std::vector<std::byte> memory(window, std::byte{1});
   {
     const Peer peer([&] {
       for (int i = 0; i < kStreams; ++i) {
-        receive_all(ends.there, chunk.data(), kSent, chunk.size());
-        send_all(ends.there, chunk.data(), 1);
+        receive_all(ends.there, memory.data(), kSent, window);
+        send_all(ends.there, memory.data(), 1);
       }
     });
-    auto& samples = slice.samples[tcp ? "tcp_64MiB" : "unix_stream_64MiB"];
+    auto& samples = slice.samples[name];
     for (int i = 0; i < kStreams; ++i) {
       const std::uint64_t start = now_ns();
-      for (std::size_t sent = 0; sent < kSent; sent += kWrite) {
-        send_all(ends.here, chunk.data(), kWrite);
+      for (std::size_t sent = 0; sent < kSent; sent += window) {
+        send_all(ends.here, memory.data(), window);
       }
-      receive_all(ends.here, chunk.data(), 1, 0);
+      receive_all(ends.here, memory.data(), 1, 0);
       samples.push_back(static_cast<double>(now_ns() - start));
     }
   }
   close(ends.here);
   close(ends.there);
+}
+
+void measure_stream_bandwidth(Slice& slice, bool tcp) {
+  measure_stream_bandwidth(slice, tcp, kWrite, tcp ? "tcp_64MiB" : "unix_stream_64MiB");
+  measure_stream_bandwidth(slice, tcp, kSent,
+                           tcp ? "tcp_buffers_64MiB" : "unix_stream_buffers_64MiB");
 }
 
 void measure_memcpy(Slice& slice) {

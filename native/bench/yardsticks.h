@@ -8,7 +8,8 @@
 //   pipe, unix_stream, tcp           one round trip of 64 bytes over that
 //   memcpy_16MiB                     one copy of 16 MiB by one thread
 //   unix_stream_64MiB, tcp_64MiB     64 MiB sent to another process, in writes of 128 KiB as iperf3
-//   does
+//                                    does: the same 128 KiB, which stay in the caches
+//   ..._buffers_64MiB                the same from a whole buffer into another, as a program copies
 #pragma once
 
 #include "bench/lockstep.h"

@@ -198,4 +198,6 @@ def _bulk(series: AllSeries, side: str) -> Iterator[Target]:
         stream = _median(series, f"{yardstick}_{_BULK}", MACHINE)
         if stream is not None:
             name = f"{way} {_BULK} / {yardstick.replace('_', ' ')}"
-            yield make_target(name, side, stream / measured, 0.9, "x", at_most=False)
+            buffers = _median(series, f"{yardstick}_buffers_{_BULK}", MACHINE)
+            note = "" if buffers is None else f"between whole buffers: {buffers / measured:.3f}"
+            yield make_target(name, side, stream / measured, 0.9, "x", at_most=False, note=note)
