@@ -268,8 +268,15 @@ class Terminal:
 
     def end(self) -> int:
         """The exit code; the terminal must be as it was."""
+        until = time.monotonic() + 60
+        # Who writes into a terminal that nobody reads waits for ever.
+        while self.process.poll() is None and time.monotonic() < until:
+            if select.select([self.side], [], [], 0.05)[0]:
+                os.read(self.side, 1 << 16)
+        if self.process.poll() is None:
+            self.process.kill()
         with self.process:
-            code = self.process.wait(60)
+            code = self.process.wait()
             assert self.process.stderr
             assert self.process.stderr.read() == b""
         assert termios.tcgetattr(self.side) == self.settings

@@ -116,21 +116,21 @@ async def release_lease(
     "/leases/{key}/suspend-check", summary="Whether a lease can be suspended, and its needs"
 )
 async def suspend_check(key: str, service: Service, caller: Caller) -> SuspendNeeds:
-    return await service.suspend_check(key, caller)
+    return await service.suspending.check(key, caller)
 
 
 @router.post("/leases/{key}/suspend", summary="Free the GPUs of a lease and keep its state")
 async def suspend_lease(
     key: str, service: Service, caller: Caller, body: SuspendRequest | None = None
 ) -> Lease:
-    return await service.suspend(key, (body or SuspendRequest()).to, caller)
+    return await service.suspending.suspend(key, (body or SuspendRequest()).to, caller)
 
 
 @router.post("/leases/{key}/resume", summary="Put a suspended lease back on its GPUs, or on others")
 async def resume_lease(
     key: str, service: Service, caller: Caller, body: ResumeRequest | None = None
 ) -> Lease:
-    return await service.resume(key, (body or ResumeRequest()).gpus, caller)
+    return await service.suspending.resume(key, (body or ResumeRequest()).gpus, caller)
 
 
 @router.get("/version", summary="What this daemon is")

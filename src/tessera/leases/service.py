@@ -28,12 +28,14 @@ from pathlib import Path
 import structlog
 
 from tessera.inventory import Inventory
-from tessera.leases import environment, gatekeeper, process, quota, spawn, suspension, workspace
+from tessera.leases import environment, gatekeeper, process, quota, spawn, workspace
 from tessera.leases.adoption import Adoption
 from tessera.leases.arbiters import Arbiters
 from tessera.leases.peer import Peer
 from tessera.leases.queue import Queue
 from tessera.leases.resizing import agreed
+from tessera.leases.state_folder import StateFolder
+from tessera.leases.suspending import Suspending
 from tessera.leases.usage import Boards, Shares, device_use
 from tessera.leases.watch import Watch, wait_for_exit
 from tessera.leases.workspace import Workspace
@@ -60,7 +62,6 @@ from tessera.model.lease import (
 )
 from tessera.model.policy import DEFAULT_POLICY, PolicyChange, share_of
 from tessera.model.stats import LeaseStats
-from tessera.model.suspension import Keep, SuspendNeeds
 from tessera.placement import Capacity, Demand, Request, occupied
 from tessera.store import Store
 
@@ -104,8 +105,7 @@ class LeaseService:
             runtime_folder, self._environment, store, self._uses, inventory.gpus, policy
         )
         self._shares = Shares()
-        self._states = suspension.StateFolder(state_folder or runtime_folder)
-        self._settling: set[asyncio.Task[None]] = set()
+        self.suspending = Suspending(self, StateFolder(state_folder or runtime_folder), now)
         self._leases: dict[str, Lease] = {}
         self._watches: dict[str, list[Watch]] = {}
         self._making: dict[str, asyncio.Event] = {}
@@ -117,7 +117,7 @@ class LeaseService:
     async def start(self) -> None:
         """Adopts what an earlier daemon left, and cleans up what cannot be adopted. Raises StoreError."""
         adoption = Adoption(self._runtime_folder)
-        self._states.clean()
+        self.suspending.clean()
         resized = []
         for lease in self._store.live():
             self._leases[lease.id] = lease
@@ -130,7 +130,7 @@ class LeaseService:
                 if self._take_size(lease.id):
                     resized.append(lease.id)
                 self._watch(self._leases[lease.id])
-                self._find_out(self._leases[lease.id])
+                self.suspending.find_out(self._leases[lease.id])
                 _log.info("lease adopted", lease=lease.name, state=self._leases[lease.id].state)
         await self._finish_endings()
         over = (LeaseState.FAILED, LeaseState.RELEASED)
@@ -152,7 +152,7 @@ class LeaseService:
                 watch.cancel()
         self._watches.clear()
         self.arbiters.close()
-        tasks = [*self._ending.values(), *self._settling]
+        tasks = [*self._ending.values(), *self.suspending.tasks()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -209,13 +209,13 @@ class LeaseService:
         Raises what Queue.enter() raises, NameInUse, InvalidRequest, NotPermitted, GatekeeperFailed and
         what the inventory and the workspace raise; then nothing of the lease is left but its record.
         """
-        gpus = await self._inventory.gpus()
+        await self._inventory.gpus()
         await self.settle()
         lease = await self._admitted(request, peer, leaving)
         files = self.workspace(lease.id)
         made = self._making[lease.id] = asyncio.Event()
         try:
-            return await self._serve(lease, files, gpus, peer)
+            return await self._serve(lease, files, peer)
         except BaseException as error:
             reason = error.message if isinstance(error, TesseraError) else repr(error)
             _log.warning("lease failed", lease=lease.name, reason=reason)
@@ -260,85 +260,17 @@ class LeaseService:
         self.tell_arbiters(changed)
         return self._shown(changed)
 
-    async def suspend_check(self, key: str, peer: Peer) -> SuspendNeeds:
-        """Whether the lease can be suspended now, and what that takes.
+    def step(self, lease: Lease) -> None:
+        """Writes down how far a lease has come, unless it is ending: who ends it waits for nobody.
 
-        Raises LeaseNotFound, NotPermitted, LeaseNotActive, AlreadySuspended, SuspendUnsupported,
-        ControlFailed.
+        Raises LeaseNotFound.
         """
-        lease = await self.owned(key, peer)
-        return await suspension.check(lease, self.workspace(lease.id).control, self._states)
-
-    async def suspend(self, key: str, to: Keep, peer: Peer) -> Lease:
-        """Copies out what the lease has on its GPUs and frees them; its workload waits from here on.
-
-        Raises as suspend_check(), and SuspendFailed; the lease then goes on as it was.
-        """
-        lease = await self.owned(key, peer)
-        socket = self.workspace(lease.id).control
-        suspended = await suspension.suspend(lease, to, socket, self._states, self._step, self._now)
-        self.arbiters.retire_soon(share.gpu for share in lease.gpus)
-        return suspended
-
-    async def resume(self, key: str, wanted: tuple[str, ...], peer: Peer) -> Lease:
-        """Puts a suspended lease back on its GPUs, or on those `wanted`, or where it fits.
-
-        Raises LeaseNotFound, NotPermitted, NotSuspended, NoCapacity, ResumeRefused,
-        DeviceLacksFeature, StateFileDamaged, StateFileOtherVersion, ControlFailed and what the
-        inventory raises; the lease then is suspended as before.
-        """
-        gpus = await self._inventory.gpus()
-        lease = await self.owned(key, peer)
-        shares = lease.gpus
-        if lease.state is LeaseState.SUSPENDED:
-            shares = suspension.placed_again(lease, wanted, self.queue.open_to(lease.priority))
-            for share in shares:
-                await self.arbiters.serve(share.gpu)
-        moved = lease.model_copy(update={"gpus": shares})
-        socket = self.workspace(lease.id).control
-        try:
-            resumed = await suspension.resume(
-                lease,
-                shares,
-                self._devices(moved, gpus),
-                socket,
-                self._states,
-                self._step,
-                self._now,
-            )
-        finally:
-            # Those that it left, or did not come to.
-            self.arbiters.retire_soon({share.gpu for share in (*lease.gpus, *shares)})
-        self.arbiters.refresh(resumed, _shares_ppm(shares, gpus))
-        return resumed
-
-    def _step(self, lease: Lease) -> None:
-        # Who ends a lease does not wait for who suspends it.
         if lease.id not in self._leases or lease.id in self._ending:
             raise LeaseNotFound(
                 f"Lease {lease.name} ended meanwhile.", "`tessera ps -a` shows how."
             )
         self.save(lease)
         self.queue.advance()
-
-    def _find_out(self, lease: Lease) -> None:
-        """An earlier daemon ended while it suspended or resumed this lease."""
-        if lease.state not in (LeaseState.SUSPENDING, LeaseState.RESUMING):
-            return
-
-        async def ask() -> None:
-            try:
-                socket = self.workspace(lease.id).control
-                settled = await suspension.settled(lease, socket, self._now)
-                self._step(settled)
-                if settled.state is LeaseState.ACTIVE:
-                    self._states.discard(lease.id)
-            except TesseraError as error:
-                _log.error("state of a lease unknown", lease=lease.name, error=error.message)
-
-        task = asyncio.get_running_loop().create_task(ask())
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
 
     async def settle(self) -> None:
         """Takes in the ends of processes that already happened, so that answers are not stale."""
@@ -441,14 +373,12 @@ class LeaseService:
         reason = "Nobody was left to take the lease."
         self._forget(lease.advanced(LeaseState.FAILED, self._now(), reason))
 
-    async def _serve(
-        self, lease: Lease, files: Workspace, gpus: tuple[Gpu, ...], peer: Peer
-    ) -> Lease:
+    async def _serve(self, lease: Lease, files: Workspace, peer: Peer) -> Lease:
         files.create()
         token = files.make_token() if lease.transport is Transport.TCP else None
         for share in lease.gpus:
             await self.arbiters.serve(share.gpu)
-        devices = self._devices(lease, gpus)
+        devices = self.devices(lease)
         started = await gatekeeper.start(
             lease.id, files, devices, lease.weight, lease.transport, self._environment
         )
@@ -534,7 +464,7 @@ class LeaseService:
     def _forget(self, lease: Lease) -> None:
         """The lease is over: its folder goes, its memory is free, its record stays in the store."""
         self.workspace(lease.id).remove()
-        self._states.remove(lease.id)
+        self.suspending.forget(lease.id)
         self._leases.pop(lease.id, None)
         self._shares.end(lease.id)
         if lease.state is not LeaseState.RELEASED:
@@ -625,9 +555,10 @@ class LeaseService:
     def workspace(self, lease_id: str) -> Workspace:
         return workspace.Workspace(self._runtime_folder, lease_id)
 
-    def _devices(self, lease: Lease, gpus: tuple[Gpu, ...]) -> tuple[gatekeeper.DeviceShare, ...]:
-        by_id = {gpu.id: gpu for gpu in gpus}
-        ppm = _shares_ppm(lease.gpus, gpus)
+    def devices(self, lease: Lease) -> tuple[gatekeeper.DeviceShare, ...]:
+        """Where its shares are, for its gatekeeper. The inventory knows its GPUs."""
+        by_id = {gpu.id: gpu for gpu in self._inventory.known}
+        ppm = _shares_ppm(lease.gpus, self._inventory.known)
         return tuple(
             gatekeeper.DeviceShare(
                 platform_index=by_id[share.gpu].platform_index,

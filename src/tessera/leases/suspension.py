@@ -11,10 +11,6 @@ of any GPU; on its resume it is placed like a new one, with its memory booked be
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import shutil
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -22,9 +18,9 @@ from pathlib import Path
 
 import structlog
 
-from tessera import paths
 from tessera.leases import control
 from tessera.leases.gatekeeper import DeviceShare
+from tessera.leases.state_folder import StateFolder
 from tessera.model import errors
 from tessera.model.errors import (
     AlreadySuspended,
@@ -45,7 +41,6 @@ _log = structlog.get_logger()
 # Seconds that a gatekeeper may take: it waits for what runs, and then for the disk.
 LIMIT = 1800.0
 _LOOK_EVERY = 0.2
-_USED = ".used"  # ends the name of a folder of states that were resumed from
 
 _HINTS = {
     "SuspendUnsupported": "Let the program go on; `tessera suspend --check` looks again.",
@@ -57,54 +52,6 @@ _HINTS = {
     "AlreadySuspended": "Resume it with: tessera resume LEASE",
     "NotSuspended": "`tessera ps` shows the state of each lease.",
 }
-
-
-class StateFolder:
-    """Where the state files of suspended leases lie; each lease has a folder of its own, mode 0700."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def of(self, lease_id: str) -> Path:
-        return self._folder / "suspended" / lease_id
-
-    def make(self, lease_id: str) -> Path:
-        """Raises RuntimeFolderUnusable or DiskFull."""
-        folder = self.of(lease_id)
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.chmod(0o700)
-        except OSError as error:
-            raise paths.folder_error(str(folder), error) from error
-        return folder
-
-    def remove(self, lease_id: str) -> None:
-        shutil.rmtree(self.of(lease_id), ignore_errors=True)
-
-    def discard(self, lease_id: str) -> None:
-        """Forgets the states of a resumed lease at once, and removes them on a thread.
-
-        Freeing the blocks of a gigabyte takes a file system half a second, and whatever is written
-        meanwhile waits for it.
-        """
-        folder = self.of(lease_id)
-        used = folder.with_name(f"{secrets.token_hex(8)}{_USED}")
-        with suppress(OSError):
-            folder.rename(used)
-            threading.Thread(target=shutil.rmtree, args=(used, True), daemon=True).start()
-
-    def clean(self) -> None:
-        """Removes what an earlier daemon did not come to remove."""
-        for used in self._folder.glob(f"suspended/*{_USED}"):
-            shutil.rmtree(used, ignore_errors=True)
-
-    def free(self) -> int:
-        """Bytes that the disk has left for this user."""
-        folder = self._folder
-        while not folder.exists():
-            folder = folder.parent
-        facts = os.statvfs(folder)
-        return facts.f_bavail * facts.f_frsize
 
 
 def named(lease: Lease, refused: ControlRefused) -> TesseraError:
