@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,9 +51,11 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-def log(environment: Mapping[str, str], source: str, *options: str) -> str:
+def log(
+    environment: Mapping[str, str], source: str, *options: str, through: Sequence[str] = ()
+) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, *options],
+        [*through, sys.executable, "-c", BUILD, *options],
         env=dict(environment),
         input=source,
         capture_output=True,
@@ -64,14 +66,13 @@ def log(environment: Mapping[str, str], source: str, *options: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("way", ["name", "macro", "folder", "forced", "link"])
+@pytest.mark.parametrize("way", ["name", "macro", "forced", "link"])
 def test_a_source_includes_no_file_of_the_host(host: Host, secret: Path, way: str) -> None:
     link = secret.with_name("link.h")
     link.symlink_to(secret)
     source, options = {
         "name": (f'#include "{secret}"', []),
         "macro": (f'#define FILE "{secret}"\n#include FILE', []),
-        "folder": ("#include <secret.h>", ["-I", str(secret.parent)]),
         "forced": ("", ["-include", str(secret)]),
         "link": (f'#include "{link}"', []),
     }[way]
@@ -83,6 +84,16 @@ def test_a_source_includes_no_file_of_the_host(host: Host, secret: Path, way: st
         assert "error" not in log(inside(host, lease), KERNEL)
     if way != "forced":  # which this driver does not take
         assert SECRET in bare
+
+
+def test_a_programs_own_headers_are_read_and_no_more(host: Host, secret: Path) -> None:
+    """A client that sees the worker's files under the same names may name folders; no other may."""
+    source, options = "#include <secret.h>" + KERNEL, ["-I", str(secret.parent)]
+    with lease_of(host) as lease:
+        assert SECRET in log(inside(host, lease), source, *options)
+        assert SECRET not in log(inside(host, lease), f'#include "{secret}"' + KERNEL, "-I", "/usr")
+        elsewhere = ["unshare", "--mount", "--propagation", "slave"]
+        assert SECRET not in log(inside(host, lease), source, *options, through=elsewhere)
 
 
 def test_a_source_includes_nothing_of_the_worker_and_of_other_processes(host: Host) -> None:

@@ -131,28 +131,33 @@ const CompilerConfinement& CompilerConfinement::of_process() {
   return confinement;
 }
 
-CompilerConfinement::CompilerConfinement(const std::vector<std::string>& read,
-                                         const std::vector<std::string>& write) {
-  const long version =
-      ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (version < 1) return;
+CompilerConfinement::CompilerConfinement(std::vector<std::string> read,
+                                         std::vector<std::string> write)
+    : version_(::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION)),
+      read_(std::move(read)),
+      write_(std::move(write)) {}
+
+UniqueFd CompilerConfinement::rules(const std::vector<std::string>& folders) const {
   landlock_ruleset_attr attributes{};
-  attributes.handled_access_fs = all_rights(version);
+  attributes.handled_access_fs = all_rights(version_);
   UniqueFd rules(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
-  if (!rules) return;
-  for (const auto& path : read) allow(rules.get(), path, kReadAndExecute);
-  for (const auto& path : write) allow(rules.get(), path, attributes.handled_access_fs);
-  rules_ = std::move(rules);
+  if (!rules) throw std::runtime_error("the compiler cannot be confined");
+  for (const auto& path : read_) allow(rules.get(), path, kReadAndExecute);
+  for (const auto& path : write_) allow(rules.get(), path, attributes.handled_access_fs);
+  for (const auto& path : folders) allow(rules.get(), path, LANDLOCK_ACCESS_FS_READ_FILE);
+  return rules;
 }
 
-void CompilerConfinement::run(const std::function<void()>& work) const {
+void CompilerConfinement::run(const std::function<void()>& work,
+                              const std::vector<std::string>& folders) const {
   if (!available()) return work();
+  const UniqueFd rules = this->rules(folders);
   std::exception_ptr thrown;
   std::thread([&] {
     try {
       if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-          ::syscall(SYS_landlock_restrict_self, rules_.get(), 0) != 0) {
+          ::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) {
         throw std::runtime_error("the compiler cannot be confined");
       }
       work();

@@ -9,6 +9,11 @@
 // libraries, the driver's own files, and its cache of kernels. Programs that it starts are kept to
 // the same.
 //
+// A program has headers of its own, and names their folders with -I. Those the compiler may read
+// where the client is a process of the worker's own user in the worker's own mount namespace: what
+// the compiler shows it could open itself. For any other client they stay closed, and the build
+// fails as it does where the folder is not there.
+//
 // A thread, not the process: the worker itself writes states to disk and drivers open devices when
 // they like. It holds a compiler that does as it is told; a driver that was taken over is held by
 // the worker's user and, where tenants do not trust each other, by a virtual machine.
@@ -32,14 +37,19 @@ class CompilerConfinement {
 
   // Places that may be read and executed from, and those that may be written as well; those that
   // are not there are left out.
-  CompilerConfinement(const std::vector<std::string>& read, const std::vector<std::string>& write);
+  CompilerConfinement(std::vector<std::string> read, std::vector<std::string> write);
 
-  bool available() const { return static_cast<bool>(rules_); }
-  // Calls `work` on a thread of its own that sees no more than that, and passes on what it throws.
-  void run(const std::function<void()>& work) const;
+  bool available() const { return version_ >= 1; }
+  // Calls `work` on a thread of its own that sees no more than that and what is in `folders`, and
+  // passes on what it throws.
+  void run(const std::function<void()>& work, const std::vector<std::string>& folders = {}) const;
 
  private:
-  UniqueFd rules_;
+  UniqueFd rules(const std::vector<std::string>& folders) const;
+
+  long version_;  // of Landlock; below 1 where there is none
+  std::vector<std::string> read_;
+  std::vector<std::string> write_;
 };
 
 }  // namespace tessera::worker

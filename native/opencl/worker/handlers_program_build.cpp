@@ -132,9 +132,10 @@ cl_uint count(const std::vector<cl_device_id>& devices) {
 
 }  // namespace
 
-// Runs `translate`, which calls the driver, and tells the client how it ended.
+// Runs `translate`, which calls the driver with `options`, and tells the client how it ended.
 void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket,
-                    cl_int status, Build build, const std::function<cl_int()>& translate) {
+                    cl_int status, Build build, const std::optional<std::string>& options,
+                    const std::function<cl_int()>& translate) {
   Outcome outcome;
   outcome.status = status;
   if (status == CL_SUCCESS && !may_block()) outcome.status = CL_OUT_OF_RESOURCES;
@@ -144,11 +145,14 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   build.serial = objects_.next_serial();
   build.constants = program->constants;
   program->facts = nullptr;
+  std::vector<std::string> folders;
+  if (client_sees_files_ && options) folders = include_folders(*options);
   blocking([&] {
-    CompilerConfinement::of_process().run([&] {
+    const auto work = [&] {
       outcome.status = translate();
       if (program->handle != nullptr) collect(program->handle, devices, outcome);
-    });
+    };
+    CompilerConfinement::of_process().run(work, folders);
   });
   program->building = false;
   program->facts = outcome.facts;
@@ -170,7 +174,7 @@ void Session::handle(const wire::BuildProgram& m, Incoming& incoming) {
   const auto options = options_for_driver(m.options);
   cl_int status = may_build(*program, m.devices);
   if (status == CL_SUCCESS && !options) status = CL_INVALID_BUILD_OPTIONS;
-  build(program, m.ticket, status, as_build(incoming), [&] {
+  build(program, m.ticket, status, as_build(incoming), options, [&] {
     return clBuildProgram(program->handle, count(devices), list(devices),
                           with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
   });
@@ -198,7 +202,7 @@ void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
       status = CL_INVALID_PROGRAM;
     }
   }
-  build(program, m.ticket, status, as_build(incoming, held), [&] {
+  build(program, m.ticket, status, as_build(incoming, held), options, [&] {
     return clCompileProgram(
         program->handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(),
         static_cast<cl_uint>(headers.size()), headers.empty() ? nullptr : headers.data(),
@@ -230,7 +234,7 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   output_.expect();
   const std::uint64_t ticket = m.ticket;
   for (const auto& each : held) program->link.inputs.push_back({each, each->builds});
-  build(program, ticket, status, {}, [&] {
+  build(program, ticket, status, {}, options, [&] {
     const auto link = [&](const std::string& words) {
       cl_int error = CL_SUCCESS;
       program->handle = clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),

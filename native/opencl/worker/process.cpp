@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <stdexcept>
@@ -31,6 +32,23 @@ void harden_process() {
     }
   }
   for (const auto& name : names) ::unsetenv(name.c_str());
+}
+
+bool sees_the_same_files(pid_t process) {
+  if (process <= 0) return false;
+  const std::string folder = "/proc/" + std::to_string(process);
+  struct stat own {
+  }, other{};
+  if (::stat(folder.c_str(), &other) != 0 || other.st_uid != ::geteuid()) return false;
+  // Namespaces and roots are the same if they are the same inode.
+  for (const char* place : {"/ns/mnt", "/root"}) {
+    if (::stat((std::string("/proc/self") + place).c_str(), &own) != 0 ||
+        ::stat((folder + place).c_str(), &other) != 0 || own.st_ino != other.st_ino ||
+        own.st_dev != other.st_dev) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::vector<std::byte> read_token(int fd) {

@@ -137,6 +137,17 @@ std::optional<std::string> options_for_driver(std::string_view options) {
   return filter.result();
 }
 
+std::vector<std::string> include_folders(std::string_view options) {
+  std::vector<std::string> folders;
+  const auto words = split(options);
+  for (std::size_t i = 0; words && i < words->size(); ++i) {
+    const std::string& plain = (*words)[i].plain;
+    if (plain == "-I" && i + 1 < words->size()) folders.push_back((*words)[++i].plain);
+    if (plain.starts_with("-I/")) folders.push_back(plain.substr(2));
+  }
+  return folders;
+}
+
 std::string with_kernel_arg_info(std::string options) {
   const auto words = split(options);
   const auto asks = [](const Word& word) { return word.plain == kArgInfo; };

@@ -9,24 +9,26 @@
 //
 // `-I` is passed on when it names an absolute path, because programs that run on the bare device
 // use it (the client makes its own relative paths absolute). A relative one would name the worker's
-// folder, so it is left out. That opens nothing which `#include "/absolute/path"` does not open
-// without any option: a driver's compiler reads what the worker's user may read, and its log shows
-// pieces of it. The limit of that is the user and the mount namespace that the worker runs in, not
-// this filter. Sending the client's folders along was refused: computed includes
-// (`#include STR(DIR/file.h)`) name files that only the preprocessor finds.
+// folder, so it is left out. Whether the compiler may read the folder is not this filter's business
+// but that of compiler_confinement.h. Sending the client's folders along was refused: computed
+// includes (`#include STR(DIR/file.h)`) name files that only the preprocessor finds.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tessera::worker {
 
 // The options for the driver, or nothing if one of them is refused.
 std::optional<std::string> options_for_driver(std::string_view options);
 
-// The same, and the driver keeps the facts about kernel arguments: without them it cannot be told
-// which arguments are handles.
+// The folders that -I names in options for the driver.
+std::vector<std::string> include_folders(std::string_view options);
+
+// The same options, and the driver keeps the facts about kernel arguments: without them it cannot
+// be told which arguments are handles.
 std::string with_kernel_arg_info(std::string options);
 
 }  // namespace tessera::worker

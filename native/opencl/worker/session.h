@@ -75,6 +75,8 @@ class Session {
     // Called when the session is over, by any thread; ends the process in a real worker. Where it
     // returns, serve() returns too.
     std::function<void(const char* reason)> on_end;
+    // The client could open itself what the compiler opens for it.
+    bool client_sees_files = false;
   };
 
   explicit Session(Setup setup);
@@ -306,7 +308,8 @@ class Session {
   // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
   // driver, has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
-             Build build, const std::function<cl_int()>& translate);
+             Build build, const std::optional<std::string>& options,
+             const std::function<cl_int()>& translate);
   void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
                     cl_int status, wire::Opcode opcode);
 
@@ -318,6 +321,7 @@ class Session {
   std::vector<std::unique_ptr<Gate>> gates_;
   const std::shared_ptr<Cost> transfer_cost_ = std::make_shared<Cost>();
   const std::function<void(const char*)> on_end_;
+  const bool client_sees_files_;
   // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
   // them.
   MemoryAccount memory_;
