@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("TESSERA_NATIVE_DIR", str(ROOT / "build" / "release" / "bin"))
 os.environ.setdefault("OCL_ICD_VENDORS", "/etc/OpenCL/vendors")
+
+# A shell's background jobs ignore interrupts, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
