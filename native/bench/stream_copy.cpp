@@ -97,6 +97,8 @@ void measure_stream_round_trips(Slice& slice, bool tcp) {
   close(ends.there);
 }
 
+namespace {
+
 // `window` bytes of memory on each side, over and over. The receiver answers with one byte when all
 // has arrived; the time until then counts.
 void measure_stream_bandwidth(Slice& slice, bool tcp, std::size_t window, const char* name) {
@@ -122,6 +124,8 @@ void measure_stream_bandwidth(Slice& slice, bool tcp, std::size_t window, const 
   close(ends.here);
   close(ends.there);
 }
+
+}  // namespace
 
 void measure_stream_bandwidth(Slice& slice, bool tcp) {
   measure_stream_bandwidth(slice, tcp, kWrite, tcp ? "tcp_64MiB" : "unix_stream_64MiB");

@@ -170,8 +170,7 @@ class Storm:
 
     def judge(self, run: Run) -> None:
         code = run.process.returncode
-        told = run.process.stderr.read() if run.process.stderr else ""
-        run.process.communicate()
+        _, told = run.process.communicate()
         if run.killed:
             self.done["ended early"] += 1
         elif code == UNREACHABLE and not run.said(READY):

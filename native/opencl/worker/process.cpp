@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -37,18 +38,11 @@ void harden_process() {
 bool sees_the_same_files(pid_t process) {
   if (process <= 0) return false;
   const std::string folder = "/proc/" + std::to_string(process);
-  struct stat own {
-  }, other{};
-  if (::stat(folder.c_str(), &other) != 0 || other.st_uid != ::geteuid()) return false;
-  // Namespaces and roots are the same if they are the same inode.
-  for (const char* place : {"/ns/mnt", "/root"}) {
-    if (::stat((std::string("/proc/self") + place).c_str(), &own) != 0 ||
-        ::stat((folder + place).c_str(), &other) != 0 || own.st_ino != other.st_ino ||
-        own.st_dev != other.st_dev) {
-      return false;
-    }
-  }
-  return true;
+  struct stat facts {};
+  if (::stat(folder.c_str(), &facts) != 0 || facts.st_uid != ::geteuid()) return false;
+  std::error_code error;  // then they are not the same
+  return std::filesystem::equivalent("/proc/self/ns/mnt", folder + "/ns/mnt", error) &&
+         std::filesystem::equivalent("/proc/self/root", folder + "/root", error);
 }
 
 std::vector<std::byte> read_token(int fd) {

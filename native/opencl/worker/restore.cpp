@@ -87,11 +87,7 @@ void Restorer::replay() {
     // Only contents may be under way while others follow: what comes after them may need them.
     if (frame.type != FrameType::contents) end_copy(copy);
     try {
-      if (frame.type == FrameType::contents) {
-        contents(frame, fields_of<ContentsPlace>(frame), copy);
-      } else {
-        apply(frame);
-      }
+      apply(frame, copy);
     } catch (const ProtocolError& error) {
       damaged("frame " + std::to_string(number) + ": " + error.what());
     }
@@ -106,10 +102,12 @@ void Restorer::end_copy(CopyUnderWay& copy) {
   refused("the device does not take the contents of memory (error " + std::to_string(status) + ")");
 }
 
-void Restorer::apply(const Frame& frame) {
+void Restorer::apply(const Frame& frame, CopyUnderWay& copy) {
   switch (frame.type) {
     case FrameType::message:
       return message(frame);
+    case FrameType::contents:
+      return contents(frame, fields_of<ContentsPlace>(frame), copy);
     case FrameType::poisoned:
       return poisoned(fields_of<PoisonedObject>(frame));
     case FrameType::ended:
@@ -121,7 +119,6 @@ void Restorer::apply(const Frame& frame) {
     case FrameType::unset:
       return unset(fields_of<UnsetArgument>(frame));
     case FrameType::header:
-    case FrameType::contents:
     case FrameType::trailer:
       return;
   }

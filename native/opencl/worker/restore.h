@@ -35,7 +35,7 @@ class Restorer {
   void replay();
 
  private:
-  void apply(const Frame& frame);
+  void apply(const Frame& frame, CopyUnderWay& copy);
   void message(const Frame& frame);
   // The copy to the device follows `copy`, and reads the frame until it ends.
   void contents(const Frame& frame, const ContentsPlace& place, CopyUnderWay& copy);
