@@ -33,6 +33,7 @@ void charge(const PolicyState& state, PolicyTenant& tenant) {
     tenant.known = true;
     tenant.counted_ns = tenant.device_ns;
     tenant.virtual_ns = 0;
+    tenant.owed_ns = 0;
     tenant.was_active = false;
     tenant.budget_ns = static_cast<std::int64_t>(state.slice_ns);
     return;
@@ -57,12 +58,25 @@ void advance_clock(PolicyState& state) {
   if (least != kNoEnd) state.virtual_ns = std::max(state.virtual_ns, least);
 }
 
-void welcome(const PolicyState& state, PolicyTenant& tenant) {
-  if (tenant.active && !tenant.was_active) {
-    const std::uint64_t owed = to_virtual(state, tenant, kOwedSlices * state.slice_ns);
-    const std::uint64_t floor = state.virtual_ns > owed ? state.virtual_ns - owed : 0;
-    tenant.virtual_ns = std::max(tenant.virtual_ns, floor);
-  }
+std::uint64_t less(std::uint64_t ns, std::uint64_t by) {
+  return ns > by ? ns - by : 0;
+}
+
+void pause(const PolicyState& state, PolicyTenant& tenant) {
+  tenant.owed_ns = less(state.virtual_ns, tenant.virtual_ns);
+  tenant.paused_ns = state.virtual_ns;
+}
+
+void come_back(const PolicyState& state, PolicyTenant& tenant) {
+  const std::uint64_t slices = to_virtual(state, tenant, kOwedSlices * state.slice_ns);
+  const std::uint64_t left = less(tenant.owed_ns, state.virtual_ns - tenant.paused_ns);
+  const std::uint64_t floor = less(state.virtual_ns, std::max(slices, left));
+  tenant.virtual_ns = std::max(tenant.virtual_ns, floor);
+}
+
+void note_pauses(const PolicyState& state, PolicyTenant& tenant) {
+  if (tenant.was_active && !tenant.active) pause(state, tenant);
+  if (tenant.active && !tenant.was_active) come_back(state, tenant);
   tenant.was_active = tenant.active;
 }
 
@@ -110,7 +124,7 @@ PolicyState account(PolicyState state, std::uint64_t now_ns) {
     refill(state, tenant, elapsed);
   }
   advance_clock(state);
-  for (auto& tenant : state.tenants) welcome(state, tenant);
+  for (auto& tenant : state.tenants) note_pauses(state, tenant);
   return state;
 }
 

@@ -14,7 +14,9 @@
 // the fact here, as the length of a command is not known before.) A lease that was idle comes back
 // where the others are now, less a few slices: it gets the device soon, but cannot claim what it
 // left unused. Without these few slices a lease that pauses for microseconds between its commands
-// would lose at every pause what it was owed, and the shares would drift.
+// would lose at every pause what it was owed, and the shares would drift. If it was owed more than
+// them when it paused, it is still owed that, less what the others advanced meanwhile: a program
+// whose queue runs empty for a moment just when others have had long turns loses nothing by it.
 //
 // `fixed` is a token bucket for each lease: it fills with the lease's share of the clock, is
 // drained by measured device time, and holds at most a few slices. A lease runs when its bucket
@@ -49,6 +51,8 @@ struct PolicyTenant {
   // The policy's account of it; zero for a new lease.
   std::uint64_t counted_ns = 0;  // of device_ns, in the account
   std::uint64_t virtual_ns = 0;  // device time times kMaxWeight / weight
+  std::uint64_t owed_ns = 0;     // virtual; when it paused
+  std::uint64_t paused_ns = 0;   // the state's virtual time when it paused
   std::int64_t budget_ns = 0;    // fixed
   std::uint64_t last_grant = 0;  // number of the latest one
   bool was_active = false;

@@ -34,6 +34,10 @@ TESSERA_EXPORT void tessera_policy_see(tessera::PolicyState* state, std::uint32_
   seen.device_ns = device_ns;
 }
 
+TESSERA_EXPORT void tessera_policy_account(tessera::PolicyState* state, std::uint64_t now_ns) {
+  *state = tessera::account(*state, now_ns);
+}
+
 // The index of the lease that the GPU is granted to, or kMaxTenants.
 TESSERA_EXPORT std::uint32_t tessera_policy_choose(tessera::PolicyState* state,
                                                    std::uint64_t now_ns, std::uint64_t* until_ns,

@@ -419,9 +419,10 @@ def test_a_daemon_that_cannot_start_says_why(fake_host: Host) -> None:
 
 def test_the_workload_goes_on_and_its_lease_ends_without_a_daemon(fake_host: Host) -> None:
     with fake_host.start(
-        "run", "--name", "job", "--", "sh", "-c", "read x; exit 7", stdin=-1
+        "run", "--name", "job", "--", "sh", "-c", "echo ready; read x; exit 7", stdin=-1
     ) as job:
-        eventually(lambda: bool(fake_host.leases()), "the lease is there")
+        assert job.stdout
+        assert job.stdout.readline() == "ready\n"
         fake_host.kill_daemon()
         time.sleep(0.1)
         assert job.poll() is None

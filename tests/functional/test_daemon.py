@@ -201,8 +201,10 @@ def test_a_daemon_that_is_told_to_end_leaves_its_leases_running(
 
 
 def test_a_killed_daemon_is_followed_by_one_that_adopts(fake_host: Host) -> None:
-    with fake_host.start("run", "--name", "job", "--", "sleep", "60") as program:
-        eventually(lambda: bool(fake_host.leases()), "the lease is there")
+    script = "echo ready; exec sleep 60"
+    with fake_host.start("run", "--name", "job", "--", "sh", "-c", script) as program:
+        assert program.stdout
+        assert program.stdout.readline() == "ready\n"
         before = fake_host.json("show", "job")
         for _ in range(3):
             fake_host.kill_daemon()

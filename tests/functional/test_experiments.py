@@ -23,6 +23,8 @@ from tessera.bench.result import Report
 from tessera.model.policy import PolicyKind
 from tessera.native import find
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 TWO = (PolicyKind.EQUAL, PolicyKind.WEIGHTED)
 

@@ -21,6 +21,8 @@ from helpers.programs import native
 from tessera.bench.player import Player
 from tessera.client import wire
 
+pytestmark = pytest.mark.alone
+
 TURN_MS = 3000
 KERNEL_LOOPS = "--loops", "20000"
 SATURATING = ("saturating", *KERNEL_LOOPS)

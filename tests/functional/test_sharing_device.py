@@ -21,6 +21,8 @@ from helpers.workloads import COMPUTE, Program, running
 from tessera import native
 from tessera.leases import arbiter, board
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 
 

@@ -31,6 +31,8 @@ from helpers.programs import native
 from tessera.client import launch, wire
 from tessera.model.errors import TesseraError
 
+pytestmark = pytest.mark.alone
+
 TENANT = "tessera-bench-tenant"
 READY = '"event": "ready"'
 DONE = '"event": "slice"'

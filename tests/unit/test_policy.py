@@ -162,6 +162,26 @@ def test_short_pauses_lose_nothing_that_is_owed() -> None:
     assert outcome.shares()[0] == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_short_pause_does_not_lose_what_long_commands_of_others_took() -> None:
+    """One whose queue is empty for a moment now and then, beside one with commands of many slices."""
+    pausing = Tenant(1 * MS, burst=200, think=30 * US, weight=400)
+    other = Tenant(40 * MS, weight=100)
+    outcome = simulate(WEIGHTED, [pausing, other], 20 * SPAN)
+    assert outcome.shares()[0] == pytest.approx(0.8, abs=0.01)
+
+
+def test_what_was_owed_at_a_pause_is_outrun_by_a_long_one() -> None:
+    """A long command of the other lets it be owed eight times as much once in each burst; what it
+    leaves of that is gone when it comes back, seconds later."""
+    bursts = 10
+    pausing = Tenant(1 * MS, burst=400, think=5 * SPAN, weight=800)
+    other = Tenant(40 * MS, weight=100)
+    simulate(WEIGHTED, [pausing, other], bursts * 5400 * MS)
+    long_waits = [wait for wait in other.waits if wait > (OWED_SLICES + 2) * SLICE]
+    assert bursts - 1 <= len(long_waits) <= 2 * bursts
+    assert sum(wait > 250 * MS for wait in long_waits) <= bursts
+
+
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_jain_index_of_equal_leases_with_different_kernels(count: int) -> None:
     tenants = [Tenant((1 + index) * 200 * US) for index in range(count)]
