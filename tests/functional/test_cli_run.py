@@ -20,6 +20,10 @@ import pytest
 from helpers.host import TESSERA, Host
 from helpers.processes import eventually, is_running
 from tessera.cli import run
+from tessera.client.encode import encode
+from tessera.client.exchange import ENVIRONMENT, exchange
+
+OURS = b"HTTP/1.1 200 OK\r\ntessera-version: VERSION\r\n"
 
 
 def leaves_nothing(host: Host) -> None:
@@ -326,7 +330,13 @@ def test_a_stale_socket_is_replaced(fake_host: Host) -> None:
         (b"\0\xff garbage \r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\n{}", "names no version"),
         (b"HTTP/1.1 201 OK\r\ntessera-version: 0.0.1\r\n\r\n{}", "version 0.0.1"),
-        (b"HTTP/1.1 200 OK\r\ntessera-version: VERSION\r\n\r\n<html>", "no JSON"),
+        (
+            OURS + b"Content-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            "is no application/",
+        ),
+        (OURS + b"Content-Length: 3\r\n\r\nA=", "cut short"),
+        (OURS + b"\r\nA=", "cut short"),
+        (OURS.replace(b"200", b"500") + b"Content-Length: 6\r\n\r\n<html>", "no JSON"),
     ],
 )
 def test_something_else_on_the_socket(fake_host: Host, answer: bytes, said: str) -> None:
@@ -396,8 +406,29 @@ def test_the_fast_path_imports_no_heavy_package() -> None:
     )
     loaded = set(done.stdout.split())
     heavy = {"typer", "rich", "httpx", "pydantic", "argparse", "dataclasses", "typing", "asyncio"}
-    assert not heavy & loaded
-    assert len(loaded) < 90
+    slow = {"json", "re", "enum", "socket", "selectors", "signal", "subprocess", "collections"}
+    assert not (heavy | slow) & loaded
+    assert len(loaded) < 60
+
+
+def test_a_run_imports_nothing_slow_until_it_is_the_program(shared_fake_host: Host) -> None:
+    imports = shared_fake_host.run("run", "--", "true", environment={"PYTHONVERBOSE": "1"}).stderr
+    loaded = {line.split("'")[1] for line in imports.splitlines() if line.startswith("import '")}
+    assert "tessera.client.exchange" in loaded
+    assert not {"json", "enum", "socket", "signal"} & loaded
+
+
+def test_a_lease_is_answered_as_what_its_environment_needs(shared_fake_host: Host) -> None:
+    path = str(shared_fake_host.socket)
+    content = encode({"holder_pid": os.getpid(), "name": "words"})
+    words = os.fsdecode(exchange(path, "POST", "/v1/leases", content, ENVIRONMENT)).split("\0")
+    lease = shared_fake_host.json("show", "words")
+    found = run.environment(
+        words[:-1], {"OCL_ICD_FILENAMES": "mine", "TESSERA_TOKEN": "old", "A": "=b"}
+    )
+    assert found == {"A": "=b", **lease["environment"]}
+    assert set(lease["environment_unset"]) == {"OCL_ICD_FILENAMES", "TESSERA_TOKEN"}
+    exchange(path, "DELETE", "/v1/leases/words")
 
 
 def test_two_commands_at_once_start_one_daemon(fake_host: Host) -> None:

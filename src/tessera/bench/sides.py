@@ -21,6 +21,7 @@ from tessera.bench.errors import SideFailed
 from tessera.bench.player import READY_SECONDS
 from tessera.bench.result import BARE, MACHINE
 from tessera.client import wire
+from tessera.client.exchange import NoDaemon
 from tessera.model.errors import InvalidRequest, UnreachableError
 from tessera.paths import SOCKET_NAME
 
@@ -121,7 +122,7 @@ def _wait_listening(daemon: subprocess.Popen[bytes], path: Path, log: Path) -> N
 def _answers(path: str) -> bool:
     try:
         wire.call(path, "GET", "/v1/health")
-    except (wire.NoDaemon, UnreachableError):
+    except (NoDaemon, UnreachableError):
         return False
     return True
 

@@ -14,9 +14,10 @@ in the next line of a script finds the memory free. If the daemon is gone at tha
 finds the holder gone and releases the lease.
 
 The time from here to the program's first instruction is Tessera's cost for short programs. Hence the
-import rule of this file: os, sys, json and socket, and of Tessera only what keeps that rule too. No
-argparse, no dataclasses, no typing; forms that this parser does not know go to the Typer command, which
-has the same options and the good error messages.
+import rule of this file: os, sys, and of Tessera only what keeps that rule too. No argparse, no typing, no
+json (the daemon is asked for the lease's environment as words), no signal and no socket, but what C modules
+lie under them; forms that this parser does not know go to the Typer command, which has the same options
+and the good error messages.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import os
 import sys
 
 from tessera import paths
-from tessera.client import wire
+from tessera.client.encode import encode
+from tessera.client.exchange import ENVIRONMENT, NoDaemon, exchange
 from tessera.model.errors import (
     ProgramNotExecutable,
     ProgramNotFound,
@@ -192,7 +194,8 @@ def find_program(name: str) -> str:
     )
 
 
-def _lease(options: Options) -> dict[str, object]:
+def _lease(options: Options) -> list[str]:
+    """A new lease, as the words that its environment is made of."""
     request: dict[str, object] = {
         "name": options.name,
         "gpus": int(options.gpus),
@@ -208,20 +211,19 @@ def _lease(options: Options) -> dict[str, object]:
     }
     path = paths.daemon_socket()
     try:
-        lease = _ask(path, request, options.wait)
-    except wire.NoDaemon:
+        answer = _ask(path, request, options.wait)
+    except NoDaemon:
         _check(request)
         from tessera.client.launch import ensure_daemon
 
         ensure_daemon(path)
-        lease = _ask(path, request, options.wait)
-    assert isinstance(lease, dict)
-    return lease
+        answer = _ask(path, request, options.wait)
+    return os.fsdecode(answer).split("\0")[:-1]
 
 
-def _ask(path: str, request: dict[str, object], wait: str | None) -> object:
+def _ask(path: str, request: dict[str, object], wait: str | None) -> bytes:
     if wait is None:
-        return wire.call(path, "POST", "/v1/leases", request)
+        return exchange(path, "POST", "/v1/leases", encode(request), ENVIRONMENT)
     from tessera.cli import waiting
 
     return waiting.lease(path, request, waiting.FOREVER if wait == FOREVER else float(wait))
@@ -234,19 +236,25 @@ def _check(request: dict[str, object]) -> None:
     LeaseRequest.checked(request)
 
 
-def _become(program: str, command: list[str], lease: dict[str, object]) -> NoReturn:
-    variables = dict(os.environ)
-    unset, values = lease["environment_unset"], lease["environment"]
-    assert isinstance(unset, list)
-    assert isinstance(values, dict)
-    for name in unset:
-        variables.pop(name, None)
-    variables.update(values)
+def environment(words: list[str], source: dict[str, str]) -> dict[str, str]:
+    """`source` as a lease's words change it: NAME=VALUE sets a variable, NAME removes it."""
+    variables = dict(source)
+    for word in words:
+        name, sets, value = word.partition("=")
+        if sets:
+            variables[name] = value
+        else:
+            variables.pop(name, None)
+    return variables
+
+
+def _become(program: str, command: list[str], lease: list[str]) -> NoReturn:
+    variables = environment(lease, dict(os.environ))
     _restore_signals()
     try:
         _execute(program, command, variables)
     except OSError as error:
-        wire.call(paths.daemon_socket(), "DELETE", f"/v1/leases/{lease['id']}")
+        exchange(paths.daemon_socket(), "DELETE", f"/v1/leases/{variables['TESSERA_LEASE']}")
         raise ProgramNotExecutable(
             f"{program} cannot be executed: {error.strerror}.",
             "Check that it is a program for this machine; the lease was released.",
@@ -267,7 +275,8 @@ def _execute(program: str, command: list[str], variables: dict[str, str]) -> NoR
 
 def _restore_signals() -> None:
     # Python ignores these two for itself, and an ignored signal stays ignored over an exec.
-    import signal
+    # (This module is loaded already, unlike signal, whose names are enumerations.)
+    import _signal  # type: ignore[import-not-found]
 
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)

@@ -14,6 +14,8 @@ import time
 from datetime import UTC, datetime
 
 from tessera.client import launch, wire
+from tessera.client.encode import encode
+from tessera.client.exchange import ENVIRONMENT, NoDaemon, exchange
 from tessera.model.errors import DaemonStopping, TesseraError
 
 FOREVER = 366 * 86400.0  # seconds: MAX_WAIT of tessera.model.lease
@@ -21,8 +23,8 @@ _ANSWER_LIMIT = 60.0
 _PAUSE = 0.2
 
 
-def lease(path: str, request: dict[str, object], limit: float) -> object:
-    """The lease, after at most `limit` seconds.
+def lease(path: str, request: dict[str, object], limit: float) -> bytes:
+    """The environment of the lease, after at most `limit` seconds.
 
     Raises NoDaemon where there was none in the first place, WaitTimedOut, and what else a daemon answers.
     """
@@ -34,13 +36,14 @@ def lease(path: str, request: dict[str, object], limit: float) -> object:
     while True:
         body = {**request, **again, "wait_seconds": left}
         try:
-            return wire.call(
-                path, "POST", "/v1/leases", body, left + _ANSWER_LIMIT, meanwhile=progress.tell
+            content, patience = encode(body), left + _ANSWER_LIMIT
+            return exchange(
+                path, "POST", "/v1/leases", content, ENVIRONMENT, patience, progress.tell
             )
         except DaemonStopping:
             if time.monotonic() >= until:
                 raise
-        except wire.NoDaemon:
+        except NoDaemon:
             if not again:
                 raise
             _await_daemon(path)
@@ -73,7 +76,7 @@ class _Progress:
     def _line(self) -> str:
         try:
             leases = wire.call(self._path, "GET", "/v1/leases")
-        except (TesseraError, wire.NoDaemon):
+        except (TesseraError, NoDaemon):
             return ""
         assert isinstance(leases, list)
         for found in leases:

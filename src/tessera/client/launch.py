@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager
 
 from tessera import paths
-from tessera.client.wire import NoDaemon, connect
+from tessera.client.exchange import NoDaemon, connect
 from tessera.model.errors import (
     DaemonStartFailed,
     DaemonUnreachable,

@@ -12,7 +12,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from tessera import paths
-from tessera.client import launch, wire
+from tessera.client import exchange, launch
 from tessera.model.errors import (
     DaemonUnreachable,
     GpuNotFound,
@@ -153,8 +153,10 @@ class Client:
         except httpx.ConnectError as error:
             raise self._unreachable() from error
         except httpx.HTTPError as error:
-            raise wire.no_answer(self.socket_path, str(error) or type(error).__name__) from error
-        wire.check_version(self.socket_path, response.headers.get(wire.VERSION_HEADER))
+            raise exchange.no_answer(
+                self.socket_path, str(error) or type(error).__name__
+            ) from error
+        exchange.check_version(self.socket_path, response.headers.get(exchange.VERSION_HEADER))
         if response.is_success:
             return self._parsed(kind, response)
         raise self._error(response)
@@ -170,7 +172,7 @@ class Client:
             return TypeAdapter(kind).validate_json(response.content)
         except ValidationError as error:
             why = f"{error.error_count()} fields differ"
-            raise wire.no_answer(self.socket_path, why) from error
+            raise exchange.no_answer(self.socket_path, why) from error
 
     def _error(self, response: httpx.Response) -> TesseraError:
         try:

@@ -13,14 +13,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from tessera import __version__
+from tessera.client.exchange import ENVIRONMENT
 from tessera.daemon import sharing
 from tessera.daemon.caller import Caller
 from tessera.daemon.settings import Settings
-from tessera.leases import quota
+from tessera.leases import environment, quota
 from tessera.leases.resizing import Resizing
 from tessera.leases.service import HOLDER_GRACE, LeaseService
 from tessera.leases.sharing import Sharing
@@ -62,9 +63,27 @@ async def list_leases(service: Service, all: Annotated[bool, Query()] = False) -
     "/leases",
     status_code=201,
     summary="Ask for a slice; with wait_seconds the answer may take so long, and who hangs up has left",
+    response_model=Lease,
+    responses={
+        201: {
+            "description": "The lease, or just what its workload's environment needs: words that end "
+            "with a zero byte, NAME=VALUE to set and NAME to remove",
+            "content": {ENVIRONMENT: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
 )
 async def grant_lease(
     body: LeaseRequest, request: Request, service: Service, caller: Caller
+) -> Lease | Response:
+    lease = await _granted(body, request, service, caller)
+    if request.headers.get("accept") != ENVIRONMENT:
+        return lease
+    words = environment.as_words(lease.environment, lease.environment_unset)
+    return Response(words, status_code=201, media_type=ENVIRONMENT)
+
+
+async def _granted(
+    body: LeaseRequest, request: Request, service: LeaseService, caller: Caller
 ) -> Lease:
     if not body.wait_seconds:
         return await service.grant(body, caller)

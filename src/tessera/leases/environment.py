@@ -8,7 +8,7 @@ TESSERA_ENDPOINT of the shell that happened to start the daemon must not reach e
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tessera.model.lease import Identity
 
@@ -99,3 +99,9 @@ def for_workload(
         "TESSERA_IDENTITY": identity.value,
         "TESSERA_LEASE": lease_id,
     }
+
+
+def as_words(change: Mapping[str, str], unset: Iterable[str]) -> bytes:
+    """The change of a workload's environment, in the form of tessera.client.exchange.ENVIRONMENT."""
+    words = [*unset, *(f"{name}={value}" for name, value in change.items())]
+    return b"".join(os.fsencode(word) + b"\0" for word in words)

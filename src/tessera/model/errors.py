@@ -65,7 +65,10 @@ No third-party import here: the fast path of `tessera run` raises these too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+# typing and collections.abc cost milliseconds at run time, and only type checkers need them.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class TesseraError(Exception):
