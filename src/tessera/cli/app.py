@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from tessera.bench.cli import app as bench
 from tessera.cli import commands, output, run, sharing
 from tessera.cli.output import Format, FormatOption
 from tessera.cli.top.order import Order
@@ -36,11 +35,25 @@ app = typer.Typer(
     "5 daemon unreachable. `tessera run` ends with the program's own exit code.",
 )
 
-app.add_typer(bench, name="bench")
+
+def _add_experiments(word: str) -> None:
+    """The group `bench`, unless the command line begins with another command: its modules take a third
+    of a second to load, as much as all else that `tessera ps` does."""
+    others = {
+        command.name or command.callback.__name__
+        for command in app.registered_commands
+        if command.callback
+    }
+    if word in others:
+        return
+    from tessera.bench.cli import app as bench
+
+    app.add_typer(bench, name="bench")
 
 
 def main() -> None:
     """Ends the process with the command's exit code."""
+    _add_experiments(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
         app(prog_name="tessera")
     except TesseraError as error:
