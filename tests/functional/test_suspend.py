@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import pytest
 
 from helpers import workloads
 from helpers.host import Host, Running
+from helpers.leases import inside, lease_of, stats
 from helpers.processes import eventually
+from helpers.workloads import running
 from tessera.bench.demo import keep_caches
 from tessera.bench.examples import find_example
 from tessera.model.errors import (
@@ -26,6 +29,7 @@ from tessera.model.errors import (
     NotSuspended,
     StateFileDamaged,
     StateFileOtherVersion,
+    SuspendUnsupported,
 )
 from tessera.model.suspension import Keep
 
@@ -202,6 +206,28 @@ def test_everything_unfinished_is_finished_after_the_resume(host: Host, to: str)
         program.stdin.flush()
         out, err = program.communicate(timeout=60)
         assert (out, program.returncode) == ("done\n", 0), err
+
+
+def test_one_process_that_cannot_be_suspended_keeps_its_lease_as_it_was(host: Host) -> None:
+    """The others of the lease are suspended by then, and are put back."""
+    with lease_of(host) as lease, ExitStack() as stack:
+        environment = inside(host, lease)
+        programs = [
+            stack.enter_context(running(script, environment=environment))
+            for script in (workloads.MEMORY, workloads.SHARED_MEMORY, workloads.MEMORY)
+        ]
+        for program in programs:
+            program.expect("ready")
+        used = stats(host, lease)["totals"]["memory"]
+        with host.client() as client, pytest.raises(SuspendUnsupported, match="shared virtual"):
+            client.suspend(lease["id"], Keep.DISK)
+        assert [found.state for found in host.leases()] == ["active"]
+        assert not state_files(host)
+        assert [program.ask("steps") for program in programs] == ["ok", "4", "ok"]
+        assert stats(host, lease)["totals"]["memory"] == used
+        assert programs[1].stop() == 0
+        suspend_and_resume(host, lease["id"], "memory")
+        assert [programs[place].ask("steps") for place in (0, 2)] == ["ok", "ok"]
 
 
 def test_new_programs_wait_for_the_resume(host: Host) -> None:

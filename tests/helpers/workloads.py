@@ -132,6 +132,17 @@ for line in sys.stdin:
 """
 )
 
+# Holds what cannot be written down: memory whose addresses it may have put anywhere.
+SHARED_MEMORY = (
+    _BEGIN
+    + """
+held = cl.svm_empty(context, cl.svm_mem_flags.READ_WRITE, 256, np.int32)
+say("ready")
+for line in sys.stdin:
+    say(steps(3))
+"""
+)
+
 
 class Program:
     """A running workload, read line by line with a time limit."""

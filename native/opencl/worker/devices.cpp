@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/devices.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -39,6 +40,14 @@ std::vector<Device> open_devices(const std::vector<GpuOption>& gpus) {
     found.push_back({all[gpu.platform], of_platform[gpu.device]});
   }
   return found;
+}
+
+bool any_on_host_cores(const std::vector<Device>& devices) {
+  return std::ranges::any_of(devices, [](const Device& device) {
+    cl_device_type type = 0;
+    return clGetDeviceInfo(device.id, CL_DEVICE_TYPE, sizeof type, &type, nullptr) == CL_SUCCESS &&
+           (type & CL_DEVICE_TYPE_CPU) != 0;
+  });
 }
 
 }  // namespace tessera::worker

@@ -12,4 +12,7 @@ namespace tessera::worker {
 // is not there.
 std::vector<Device> open_devices(const std::vector<GpuOption>& gpus);
 
+// Whether one of them computes on the cores of this host.
+bool any_on_host_cores(const std::vector<Device>& devices);
+
 }  // namespace tessera::worker

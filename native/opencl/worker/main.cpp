@@ -64,7 +64,7 @@ int run(const Options& options) {
   UniqueFd output = capture_standard_output();
   const auto before = threads_of_this_process();
   std::vector<Device> devices = open_devices(options.gpus);
-  spread_over_cores(threads_started_since(before));
+  if (any_on_host_cores(devices)) spread_over_cores(threads_started_since(before));
   Session session({channel.get(), &quota, options.slot, std::move(devices), open_gates(options),
                    std::move(output), end, sees_the_same_files(client_pid)});
   if (options.control_fd >= 0) serve_control(UniqueFd(options.control_fd), session);
