@@ -34,12 +34,12 @@ from tessera.model.stats import LeaseStats
 from tessera.model.suspension import ResumeRequest, SuspendNeeds, SuspendRequest
 
 
-def _service(request: Request) -> LeaseService:
+async def _service(request: Request) -> LeaseService:
     service: LeaseService = request.app.state.leases
     return service
 
 
-def _resizing(request: Request) -> Resizing:
+async def _resizing(request: Request) -> Resizing:
     resizing: Resizing = request.app.state.resizing
     return resizing
 

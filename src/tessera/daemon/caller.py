@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from tessera.leases.peer import Peer
 
 
-def _peer(request: Request) -> Peer:
+async def _peer(request: Request) -> Peer:
     # The server put the socket's credentials where a TCP server has the client's address.
     client = request.client
     return Peer(uid=int(client.host), pid=client.port) if client else Peer(uid=-1, pid=-1)

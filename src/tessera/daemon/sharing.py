@@ -15,7 +15,7 @@ from tessera.model.trace import Trace
 from tessera.model.usage import Usage
 
 
-def _sharing(request: Request) -> Sharing:
+async def _sharing(request: Request) -> Sharing:
     sharing: Sharing = request.app.state.sharing
     return sharing
 

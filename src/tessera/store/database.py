@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -29,7 +30,15 @@ from tessera import paths
 from tessera.model.errors import DiskFull, StoreError, StoreTooNew, StoreUnreachable
 from tessera.model.lease import Lease, LeaseState
 from tessera.model.policy import PolicyChange
-from tessera.store.schema import MIGRATIONS, SCHEMA_VERSION, LeaseRow, PolicyRow, SchemaRow
+from tessera.store.schema import (
+    MIGRATIONS,
+    SCHEMA_VERSION,
+    Base,
+    LeaseRow,
+    PolicyRow,
+    SchemaRow,
+)
+from tessera.store.upsert import upsert
 
 KEPT_RELEASED = 1000
 _PRUNE_EVERY = 100
@@ -65,8 +74,7 @@ class Store:
 
     def save(self, lease: Lease) -> None:
         """Writes a new or changed lease. Raises StoreError or DiskFull."""
-        with _named_errors(), Session(self._engine) as session, session.begin():
-            session.merge(LeaseRow.of(self._node, lease))
+        self._write(LeaseRow, LeaseRow.values(self._node, lease))
         if lease.state is LeaseState.RELEASED:
             self._released += 1
             if self._released % _PRUNE_EVERY == 0:
@@ -94,8 +102,7 @@ class Store:
 
     def save_policy(self, gpu: str, chosen: PolicyChange) -> None:
         """Writes the policy of a GPU. Raises StoreError or DiskFull."""
-        with _named_errors(), Session(self._engine) as session, session.begin():
-            session.merge(PolicyRow.of(self._node, gpu, chosen))
+        self._write(PolicyRow, PolicyRow.values(self._node, gpu, chosen))
 
     def prune(self) -> None:
         """Forgets all but the last KEPT_RELEASED released leases. Raises StoreError."""
@@ -111,6 +118,10 @@ class Store:
         )
         with _named_errors(), Session(self._engine) as session, session.begin():
             session.execute(stale, execution_options={"synchronize_session": False})
+
+    def _write(self, row: type[Base], values: dict[str, Any]) -> None:
+        with _named_errors(), self._engine.begin() as connection:
+            connection.execute(upsert(self._engine.dialect.name, row), values)
 
     def _select(self, condition: object, limit: int | None = None) -> list[Lease]:
         query = (

@@ -68,11 +68,11 @@ class LeaseRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
-    @classmethod
-    def of(cls, node: str, lease: Lease) -> LeaseRow:
+    @staticmethod
+    def values(node: str, lease: Lease) -> dict[str, Any]:
         fields = lease.model_dump(mode="json", exclude=_PASSING)
-        fields |= {"created_at": lease.created_at, "updated_at": lease.updated_at, "node": node}
-        return cls(**fields)
+        times = {"created_at": lease.created_at, "updated_at": lease.updated_at}
+        return {**fields, **times, "node": node}
 
     def lease(self) -> Lease:
         fields = Lease.model_fields.keys() - _PASSING
@@ -89,9 +89,10 @@ class PolicyRow(Base):
     policy: Mapped[str] = mapped_column(String(16))
     time_slice_us: Mapped[int | None] = mapped_column(Integer)
 
-    @classmethod
-    def of(cls, node: str, gpu: str, chosen: PolicyChange) -> PolicyRow:
-        return cls(node=node, gpu=gpu, policy=chosen.policy.value, time_slice_us=chosen.slice_us)
+    @staticmethod
+    def values(node: str, gpu: str, chosen: PolicyChange) -> dict[str, Any]:
+        policy, slice_us = chosen.policy.value, chosen.slice_us
+        return {"node": node, "gpu": gpu, "policy": policy, "time_slice_us": slice_us}
 
     def chosen(self) -> PolicyChange:
         milliseconds = None if self.time_slice_us is None else self.time_slice_us / 1000
