@@ -106,6 +106,15 @@ UniqueFd watch_signals() {
   return fd;
 }
 
+// Meanwhile whoever holds the other side of the pipe makes sure of the boards.
+void wait_for_end(int fd) {
+  if (fd < 0) return;
+  const UniqueFd owned(fd);
+  char byte = 0;
+  ssize_t got = 1;
+  while (got > 0 || (got < 0 && errno == EINTR)) got = ::read(fd, &byte, 1);
+}
+
 void say_ready(int fd, const std::optional<TcpListener>& tcp) {
   if (fd < 0) return;
   const UniqueFd owned(fd);
@@ -178,6 +187,7 @@ void run(Options options) {
     token = read_token(options.token_file);
     tcp.emplace(options.listen_tcp);
   }
+  wait_for_end(options.after_fd);
   std::optional<Tenancy> tenancy(options);
   Workers workers(options, file.quota(), tenancy, std::move(token));
   {

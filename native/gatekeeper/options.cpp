@@ -13,7 +13,7 @@ const char kUsage[] =
     "PATH]\n"
     "                          --quota PATH --control PATH --gpu P:D:BYTES\n"
     "                          [--board PATH [--share PPM]] [--gpu ...] [--weight N]\n"
-    "                          --worker PATH [--ready-fd N]\n"
+    "                          --worker PATH [--after-fd N] [--ready-fd N]\n"
     "       tessera-gatekeeper --print-quota-layout\n";
 
 namespace {
@@ -62,6 +62,14 @@ std::uint32_t number_within(std::string_view text, std::uint32_t most, std::stri
   return value;
 }
 
+int descriptor(std::string_view text, std::string_view name) {
+  int value = -1;
+  if (!parse_number(text, value) || value < 0) {
+    throw UsageError(std::string(name) + " is not a descriptor");
+  }
+  return value;
+}
+
 void check(const Options& options) {
   require(options.lease, "--lease");
   require(options.listen, "--listen");
@@ -105,10 +113,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
       latest_gpu(options, name).share_ppm = number_within(value, kWholeDevice, name);
     } else if (name == "--weight") {
       options.weight = number_within(value, kMaxWeight, name);
+    } else if (name == "--after-fd") {
+      options.after_fd = descriptor(value, name);
     } else if (name == "--ready-fd") {
-      if (!parse_number(value, options.ready_fd) || options.ready_fd < 0) {
-        throw UsageError("--ready-fd " + value + " is not a descriptor");
-      }
+      options.ready_fd = descriptor(value, name);
     } else {
       throw UsageError(std::string(name) + " is unknown");
     }

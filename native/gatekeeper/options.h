@@ -33,6 +33,7 @@ struct Options {
   std::string worker;
   std::vector<Gpu> gpus;
   std::uint32_t weight = kDefaultWeight;
+  int after_fd = -1;  // the boards are there when this pipe ends
   int ready_fd = -1;
 };
 

@@ -47,13 +47,16 @@ async def start(
     weight: int,
     transport: Transport,
     environment: Mapping[str, str],
+    after_fd: int,
     limit: float = spawn.READY_LIMIT,
 ) -> Started:
-    """Starts a gatekeeper and waits until it listens. Raises GatekeeperFailed; then none is left."""
+    """Starts a gatekeeper and waits until it listens; the GPUs' boards are there when the pipe `after_fd`
+    ends. Raises GatekeeperFailed; then none is left."""
     arguments = _arguments(lease_id, workspace, shares, weight, transport)
+    arguments += ["--after-fd", str(after_fd)]
     try:
         identity, port = await spawn.start(
-            arguments, workspace.log, environment, _tcp_port(transport), limit
+            arguments, workspace.log, environment, _tcp_port(transport), limit, [after_fd]
         )
     except spawn.NotReady as failure:
         raise GatekeeperFailed(

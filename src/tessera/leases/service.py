@@ -28,7 +28,7 @@ from pathlib import Path
 import structlog
 
 from tessera.inventory import Inventory
-from tessera.leases import environment, gatekeeper, process, quota, spawn, workspace
+from tessera.leases import environment, gatekeeper, process, quota, spawn, starting, workspace
 from tessera.leases.adoption import Adoption
 from tessera.leases.arbiters import Arbiters
 from tessera.leases.peer import Peer
@@ -376,11 +376,8 @@ class LeaseService:
     async def _serve(self, lease: Lease, files: Workspace, peer: Peer) -> Lease:
         files.create()
         token = files.make_token() if lease.transport is Transport.TCP else None
-        for share in lease.gpus:
-            await self.arbiters.serve(share.gpu)
-        devices = self.devices(lease)
-        started = await gatekeeper.start(
-            lease.id, files, devices, lease.weight, lease.transport, self._environment
+        started = await starting.start(
+            lease, files, self.devices(lease), self.arbiters, self._environment
         )
         lease = lease.model_copy(
             update={

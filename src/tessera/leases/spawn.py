@@ -40,15 +40,17 @@ async def start(
     environment: Mapping[str, str],
     parse: Callable[[bytes], T],
     limit: float,
+    inherited: Sequence[int] = (),
 ) -> tuple[ProcessId, T]:
     """Starts a program and waits until it is ready; `parse` reads its line, with ValueError for nonsense.
+    It has the descriptors `inherited`, under the same numbers.
 
     Raises NotReady, and DiskFull or RuntimeFolderUnusable for the log; then none is left.
     """
     ready, ready_child = os.pipe()
     try:
         words = [*arguments, "--ready-fd", str(ready_child)]
-        child = _spawn(words, log, environment, ready_child)
+        child = _spawn(words, log, environment, (ready_child, *inherited))
     except BaseException:
         os.close(ready)
         raise
@@ -75,7 +77,7 @@ async def start(
 
 
 def _spawn(
-    arguments: Sequence[str], log: Path, environment: Mapping[str, str], ready_fd: int
+    arguments: Sequence[str], log: Path, environment: Mapping[str, str], inherited: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     try:
         output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -89,7 +91,7 @@ def _spawn(
             stderr=output,
             env=dict(environment),
             cwd="/",
-            pass_fds=(ready_fd,),
+            pass_fds=tuple(inherited),
             start_new_session=True,
         )
     except OSError as error:
