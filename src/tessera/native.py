@@ -13,8 +13,10 @@ ARBITER = "tessera-arbiter"
 GATEKEEPER = "tessera-gatekeeper"
 WORKER = "tessera-worker"
 CLIENT_LIBRARY = "libtessera-opencl.so"
+VM_RELAY = "tessera-vm-relay"
+GUEST_INIT = "tessera-guest-init"
 
-ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY)
+ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY, VM_RELAY, GUEST_INIT)
 
 
 def folder() -> Path:

@@ -205,6 +205,8 @@ def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
         native.PROBE: PROBE.format(python=sys.executable, report=text),
         native.WORKER: "",
         native.CLIENT_LIBRARY: "",
+        native.VM_RELAY: "",
+        native.GUEST_INIT: "",
         "mode": "well",
         "control-mode": "well",
         "probe-mode": "well",

@@ -142,6 +142,17 @@ def run_command(
             help="Among those who wait, higher ones come first.",
         ),
     ] = 0,
+    in_vm: Annotated[
+        bool, typer.Option("--vm", help="In a virtual machine of its own, from an --image.")
+    ] = False,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="FILE", help="Container image (SIF): the machine's root."),
+    ] = None,
+    cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the machine.")] = 1,
+    guest_memory: Annotated[
+        str, typer.Option(help="Memory of the machine, apart from its GPU's.")
+    ] = "1GiB",
 ) -> None:
     """Run a program on a piece of a GPU (no size: all of it)."""
     options = run.Options(command)
@@ -154,7 +165,13 @@ def run_command(
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
         )
-    sys.exit(run.main(options))
+    if not in_vm:
+        if image:
+            raise UsageError("An image is what a virtual machine runs from.", "Add --vm.")
+        sys.exit(run.main(options))
+    from tessera.cli import vm
+
+    sys.exit(vm.main(options, vm.checked(image, cpus, guest_memory)))
 
 
 @app.command()

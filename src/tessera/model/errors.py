@@ -9,10 +9,13 @@
     |   +-- InvalidPolicy
     |   +-- InvalidTimeSlice
     |   +-- InvalidRequest
+    |   +-- NotAnImage
+    |   +-- ImageOfOtherArchitecture
     +-- NotFoundError                 exit 3, HTTP 404
     |   +-- LeaseNotFound
     |   +-- GpuNotFound
     |   +-- ProgramNotFound
+    |   +-- ImageNotFound
     |   +-- RouteNotFound
     +-- ConflictError                 exit 4, HTTP 409
     |   +-- NoCapacity
@@ -54,6 +57,11 @@
         |   +-- ControlRefused
         +-- QuotaPageUnreadable
         +-- BoardUnreadable
+        +-- HypervisorMissing
+        +-- GuestKernelMissing
+        +-- MachineFailed
+        |   +-- GuestDidNotBoot
+        |   +-- GuestFailed
         +-- StoreError
             +-- StoreUnreachable
             +-- StoreTooNew
@@ -128,6 +136,14 @@ class InvalidRequest(UsageError):
     """A request body that does not have the documented form."""
 
 
+class NotAnImage(UsageError):
+    """The file is no container image, or one without a file system that a guest could mount."""
+
+
+class ImageOfOtherArchitecture(UsageError):
+    """The image holds programs for another processor than the host's."""
+
+
 class NotFoundError(TesseraError):
     """The thing named does not exist."""
 
@@ -145,6 +161,10 @@ class GpuNotFound(NotFoundError):
 
 class ProgramNotFound(NotFoundError):
     """The workload's program is not on the search path."""
+
+
+class ImageNotFound(NotFoundError):
+    """There is no such image file, or this user may not read it."""
 
 
 class RouteNotFound(NotFoundError):
@@ -322,6 +342,26 @@ class QuotaPageUnreadable(HostError):
 
 class BoardUnreadable(HostError):
     """The board of a GPU is missing, cut short, or of another version."""
+
+
+class HypervisorMissing(HostError):
+    """The program that runs virtual machines is not installed."""
+
+
+class GuestKernelMissing(HostError):
+    """There is no kernel that a virtual machine could start."""
+
+
+class MachineFailed(HostError):
+    """A virtual machine did not start, or ended before its program did."""
+
+
+class GuestDidNotBoot(MachineFailed):
+    """The guest's kernel, or Tessera's init in it, said nothing in the time it had."""
+
+
+class GuestFailed(MachineFailed):
+    """The guest runs but could not prepare what its program needs."""
 
 
 class StoreError(HostError):
