@@ -15,8 +15,9 @@ WORKER = "tessera-worker"
 CLIENT_LIBRARY = "libtessera-opencl.so"
 VM_RELAY = "tessera-vm-relay"
 GUEST_INIT = "tessera-guest-init"
+GUEST_DRIVER = "libtessera-guest-opencl.so"
 
-ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY, VM_RELAY, GUEST_INIT)
+ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY, VM_RELAY, GUEST_INIT, GUEST_DRIVER)
 
 
 def folder() -> Path:

@@ -207,6 +207,7 @@ def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
         native.CLIENT_LIBRARY: "",
         native.VM_RELAY: "",
         native.GUEST_INIT: "",
+        native.GUEST_DRIVER: "",
         "mode": "well",
         "control-mode": "well",
         "probe-mode": "well",

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 BUSYBOX = "/bin/busybox"
-_APPLETS = "sh cat echo env false head kill ls printf pwd seq sha256sum sleep stty tr true uname wc yes"
+_APPLETS = (
+    "sh cat echo env false head kill ls printf pwd seq sha256sum sleep stty tr true uname wc yes"
+)
 _PACKAGES = "busybox-static squashfs-tools clinfo ocl-icd-libopencl1"
 AMD64, ARM64 = b"02\0", b"04\0"
 
@@ -28,9 +30,15 @@ def need(program: str) -> str:
 
 
 def libraries(program: str) -> list[str]:
-    """The files that the dynamic linker loads with a program, itself included."""
+    """The files that the dynamic linker loads with a program, itself included, and DRIVER_NEEDS."""
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    return re.findall(r"(/\S+) \(0x", listed)
+    found: list[str] = re.findall(r"(/\S+) \(0x", listed)
+    (c_library,) = (path for path in found if path.endswith("/libc.so.6"))
+    return [*found, *(str(Path(c_library).with_name(name)) for name in DRIVER_NEEDS)]
+
+
+# What Tessera's driver finds in any image that has a C library (tests/unit/test_driver_needs.py).
+DRIVER_NEEDS = ("libm.so.6", "libpthread.so.0")
 
 
 def fill_root(folder: Path, programs: Sequence[str]) -> Path:
@@ -79,7 +87,5 @@ def wrap(content: bytes, file: Path, architecture: bytes = AMD64, kind: int = 1)
         b"root",
         extra,
     )
-    file.write_bytes(
-        (head.ljust(table, b"\0") + entry).ljust(start, b"\0") + content
-    )
+    file.write_bytes((head.ljust(table, b"\0") + entry).ljust(start, b"\0") + content)
     return file

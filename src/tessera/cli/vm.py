@@ -40,7 +40,8 @@ def checked(image_file: str | None, cpus: int, memory: str) -> VmOptions:
     size = parse_memory(memory)
     if size < _LEAST_MEMORY:
         raise UsageError(
-            f"A guest cannot start in {memory}.", f"Give at least --guest-memory {_LEAST_MEMORY // MIB}MiB."
+            f"A guest cannot start in {memory}.",
+            f"Give at least --guest-memory {_LEAST_MEMORY // MIB}MiB.",
         )
     return VmOptions(Path(image_file), cpus, size)
 

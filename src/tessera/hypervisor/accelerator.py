@@ -64,7 +64,7 @@ async def _try(hypervisor: Hypervisor, kernel: guest.Kernel) -> Verdict:
         finally:
             await machine.end()
     except MachineFailed as error:
-        return Verdict(Accelerator.TCG, error.message)
+        return Verdict(Accelerator.TCG, error.message.splitlines()[0])
     return Verdict(Accelerator.KVM)
 
 

@@ -83,7 +83,9 @@ async def greet(machine: Machine, limit: float) -> Control:
             "Run `tessera doctor`; a host that is short of processors may need longer.",
         ) from None
     except (BadFrame, EOFError, OSError) as error:
-        raise GuestDidNotBoot(f"The guest's init is broken: {error}. {last_words(machine)}") from error
+        raise GuestDidNotBoot(
+            f"The guest's init is broken: {error}. {last_words(machine)}"
+        ) from error
     if hello.kind is not Kind.HELLO or hello.number(0) != frames.VERSION:
         raise GuestDidNotBoot(
             "The guest's init is of another version.", "Run `make setup`, which builds both."
@@ -102,5 +104,3 @@ def last_words(machine: Machine) -> str:
     """The end of what the guest's kernel said, for an error message."""
     lines = machine.console.splitlines()[-_CONSOLE_LINES:]
     return "Its console says:\n" + "\n".join(lines) if lines else ""
-
-

@@ -16,15 +16,21 @@ import asyncio
 import ctypes
 import os
 import signal
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from tessera.model.errors import MachineFailed
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _FIRST_USER = 0x5453_0000
 _NOBODY = 65534
+_LOG_TAIL = 2000
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -56,31 +62,60 @@ def _is_known(number: int, table: str) -> bool:
     return False
 
 
-async def start(
-    arguments: Sequence[str],
-    descriptors: Sequence[int],
-    log: IO[bytes],
-    user: User | None = None,
-) -> asyncio.subprocess.Process:
-    """Starts a process that has these descriptors and no others, and ends with this one.
+class Child:
+    """A process that runs, and what it says on its standard streams. It never outlives this process."""
 
-    Raises OSError where it cannot be started.
-    """
-    return await asyncio.create_subprocess_exec(
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=_ENVIRONMENT,
-        cwd="/",
-        pass_fds=tuple(descriptors),
-        # A Ctrl-C at the terminal is meant for the program in the guest.
-        start_new_session=True,
-        user=user.uid if user else None,
-        group=user.gid if user else None,
-        extra_groups=user.groups if user else None,
-        preexec_fn=_end_with(os.getpid()),
-    )
+    def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
+        self._process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    async def start(
+        cls, arguments: Sequence[str], descriptors: Sequence[int], user: User | None = None
+    ) -> Child:
+        """Starts a process that has these descriptors and no others. Raises MachineFailed."""
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_ENVIRONMENT,
+                cwd="/",
+                pass_fds=tuple(descriptors),
+                # A Ctrl-C at the terminal is meant for the program in the guest.
+                start_new_session=True,
+                user=user.uid if user else None,
+                group=user.gid if user else None,
+                extra_groups=user.groups if user else None,
+                preexec_fn=_end_with(os.getpid()),
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            log.close()
+            raise MachineFailed(f"{arguments[0]} cannot be started: {error}.") from error
+        return cls(process, log)
+
+    async def wait(self) -> str:
+        """Waits until it has ended; how it did, and what it said last."""
+        code = await self._process.wait()
+        how = f"ended with code {code}"
+        if code < 0:
+            how = f"was ended by signal {-code} ({signal.strsignal(-code)})"
+        self._log.seek(0)
+        said = self._log.read()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
+        return f"{how}. {said}".rstrip()
+
+    async def end(self) -> None:
+        """Kills it, if it runs, and returns when it is gone."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        self._log.close()
 
 
 def _end_with(parent: int) -> Callable[[], None]:
@@ -90,10 +125,3 @@ def _end_with(parent: int) -> Callable[[], None]:
             os._exit(1)
 
     return wish
-
-
-def how_it_ended(code: int) -> str:
-    """An exit code as asyncio gives it, in words."""
-    if code >= 0:
-        return f"ended with code {code}"
-    return f"was ended by signal {-code} ({signal.strsignal(-code)})"

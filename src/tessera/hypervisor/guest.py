@@ -3,7 +3,7 @@
 
 The kernel is the distribution's own, in a folder of its own (`scripts/guest-kernel` fills it):
 
-    vmlinuz, release                what it is
+    kernel, release                 what it is
     modules/NN-NAME.ko              what the guest loads, in the order of the names
 
 The first file system holds Tessera's init, these modules, and what the program needs to find its lease:
@@ -54,14 +54,14 @@ def find_kernel() -> Kernel:
             f"There is no kernel for virtual machines in {folder}.",
             f"Run: scripts/guest-kernel {folder}   or set TESSERA_GUEST_KERNEL to such a folder.",
         ) from error
-    return Kernel(folder / "vmlinuz", release, modules)
+    return Kernel(folder / "kernel", release, modules)
 
 
 def initramfs(kernel: Kernel) -> bytes:
     """The file system that the kernel begins with. Raises NativeProgramMissing."""
     files = {"init": native.find(native.GUEST_INIT).read_bytes()}
     files |= {f"modules/{path.name}": path.read_bytes() for path in kernel.modules}
-    driver = native.find(native.CLIENT_LIBRARY)
+    driver = native.find(native.GUEST_DRIVER)
     files[f"tessera/{driver.name}"] = driver.read_bytes()
     files["tessera/vendors/tessera.icd"] = f"{FOLDER}/{driver.name}\n".encode()
     return cpio.archive(files)

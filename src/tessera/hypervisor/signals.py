@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Self
 
 from tessera.hypervisor import terminal
 from tessera.hypervisor.boot import Control
@@ -32,7 +33,7 @@ class Signals:
         self._control: Control | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> Self:
         for number in PASSED_ON:
             self._loop.add_signal_handler(number, self._take, number)
         self._loop.add_signal_handler(signal.SIGWINCH, self._resized)

@@ -37,23 +37,24 @@ class Streams:
         self._ended = [asyncio.Event(), asyncio.Event()]
 
     def start(self) -> None:
-        self._thread(lambda: carry_in(self._files[0], self._ports[0]))
+        _thread(carry_in, self._files[0], self._ports[0])
         for index in (0, 1):
-            self._thread(lambda index=index: self._carry_out(index))
+            _thread(self._carry_out, index)
 
     async def drained(self) -> None:
         """Waits until all that the program wrote is written, or nobody wants it any more."""
         for event in self._ended:
             await event.wait()
 
-    def _thread(self, body: Callable[[], None]) -> None:
-        threading.Thread(target=body, daemon=True).start()
-
     def _carry_out(self, index: int) -> None:
         try:
             carry_out(self._ports[1 + index], self._files[1 + index])
         finally:
             self._loop.call_soon_threadsafe(self._ended[index].set)
+
+
+def _thread(body: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=body, args=arguments, daemon=True).start()
 
 
 def carry_in(source: int, port: socket.socket) -> None:

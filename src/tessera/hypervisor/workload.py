@@ -34,6 +34,7 @@ from tessera.hypervisor.base import (
     MachineSpec,
 )
 from tessera.hypervisor.boot import Control, Program, last_words
+from tessera.hypervisor.child import Child
 from tessera.hypervisor.frames import BadFrame, Frame, Kind
 from tessera.hypervisor.signals import Signals
 from tessera.hypervisor.streams import Streams
@@ -96,7 +97,7 @@ async def _end_of(machine: Machine) -> NoReturn:
     )
 
 
-async def _end_of_relay(joined: relay.Relay) -> NoReturn:
+async def _end_of_relay(joined: Child) -> NoReturn:
     how = await joined.wait()
     await asyncio.sleep(_AFTERMATH)
     raise MachineFailed(
