@@ -19,7 +19,7 @@
 
 namespace tessera::guest {
 
-inline constexpr std::size_t kHeader = 8;             // bytes
+inline constexpr std::size_t kHeader = 8;               // bytes
 inline constexpr std::size_t kMaxPayload = 256 * 1024;  // bytes; more than one word of a command
 inline constexpr std::size_t kMaxData = 64 * 1024;      // bytes that a lane puts into one frame
 inline constexpr std::uint32_t kGuestProtocol = 1;

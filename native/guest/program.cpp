@@ -125,8 +125,7 @@ void resize_terminal(const UniqueFd& terminal, TerminalSize size) {
 Program start_program(const Request& request) {
   if (request.arguments.empty()) throw NotStarted(EINVAL, "no program was named");
   Program program;
-  Given given =
-      request.terminal ? make_terminal(program, *request.terminal) : make_pipes(program);
+  Given given = request.terminal ? make_terminal(program, *request.terminal) : make_pipes(program);
   Pipe told = make_pipe();
   program.pid = ::fork();
   if (program.pid < 0) throw NotStarted(errno, "a process");

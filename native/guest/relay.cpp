@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The host's end of a virtual machine's GPU ports: joins each connection that a program in the guest
-// opens to the gatekeeper of the lease.
+// The host's end of a virtual machine's GPU ports: joins each connection that a program in the
+// guest opens to the gatekeeper of the lease.
 //
 // It knows one endpoint and the ports that it was started with, so a guest reaches its own lease
 // whatever it says. It reads what a guest wrote, so it is a process of its own that ends at the

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -50,6 +50,7 @@ from tessera.model.errors import (
 BY_SIGNAL = 128
 # A relay ends with its machine. So long after it, it was the relay that ended first.
 _AFTERMATH = 0.5
+_POWER_OFF = 5.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         joined = await relay.start(workload.endpoint, gpu_ports)
         parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
-        return await first_of(session.run(), _end_of(machine), _end_of_relay(joined))
+        code = await first_of(session.run(), _end_of(machine), _end_of_relay(joined))
+        await session.power_off()
+        return code
 
 
 async def _end_of(machine: Machine) -> NoReturn:
@@ -113,8 +116,13 @@ class _Session:
         self._limit = workload.boot_limit
         self._machine = machine
         self._signals = signals
+        self._control: Control | None = None
 
     async def run(self) -> int:
+        """The program's exit code, once everything that it wrote is written.
+
+        Raises MachineFailed, GuestDidNotBoot, GuestFailed, ProgramNotFound or ProgramNotExecutable.
+        """
         try:
             return await self._run()
         except BadFrame as error:
@@ -122,8 +130,15 @@ class _Session:
         except (EOFError, OSError):
             await _end_of(self._machine)
 
+    async def power_off(self) -> None:
+        """Lets the guest end by itself, for as long as a guest that means well needs."""
+        assert self._control
+        with suppress(OSError, TimeoutError):
+            await self._control.send(Kind.END)
+            await asyncio.wait_for(self._machine.wait(), _POWER_OFF)
+
     async def _run(self) -> int:
-        control = await boot.greet(self._machine, self._limit)
+        self._control = control = await boot.greet(self._machine, self._limit)
         await control.start(self._program)
         answer = await control.receive()
         if answer.kind is not Kind.STARTED:
