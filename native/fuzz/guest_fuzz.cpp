@@ -4,7 +4,8 @@
 // reader, the second the length of the pieces, the rest is what it reads.
 //   0: the decoder   1: the host's end of a GPU port   2: the guest's   3: the words of a request
 // Only BadFrame may come of it.
-#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

@@ -171,7 +171,7 @@ def run_command(
         sys.exit(run.main(options))
     from tessera.cli import vm
 
-    sys.exit(vm.main(options, vm.checked(image, cpus, guest_memory)))
+    sys.exit(vm.main(options, vm.checked(image, cpus, guest_memory, transport.value)))
 
 
 @app.command()

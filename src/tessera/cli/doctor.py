@@ -67,6 +67,7 @@ def examine() -> list[Finding]:
         _confinement,
         _shared_memory,
         _folders,
+        _machines,
         _daemon,
     )
     return [finding for check in checks for finding in check()]
@@ -268,6 +269,31 @@ def _folder(check: str, folder: str) -> Finding:
         detail = f"{folder}: only {format_bytes(free)} free"
         return Finding(check=check, status=Status.WARN, detail=detail, todo="Free some space.")
     return Finding(check=check, status=Status.OK, detail=folder)
+
+
+def _machines() -> Iterator[Finding]:
+    """What `tessera run --vm` needs. A host that runs no virtual machines is well without it."""
+    from tessera.hypervisor import accelerator, guest, qemu
+    from tessera.hypervisor.base import Accelerator
+
+    check = "virtual machines"
+    try:
+        hypervisor, kernel = qemu.Qemu(), guest.find_kernel()
+        answer = Path(paths.state_folder(), accelerator.ANSWER)
+        found = asyncio.run(accelerator.choose(hypervisor, kernel, answer, qemu.KVM))
+    except HostError as error:
+        yield Finding(check=check, status=Status.WARN, detail=error.message, todo=error.hint)
+        return
+    detail = f"{hypervisor.program}, guest kernel {kernel.release}"
+    if found.accelerator is Accelerator.KVM:
+        yield Finding(check=check, status=Status.OK, detail=f"{detail}, under KVM")
+        return
+    yield Finding(
+        check=check,
+        status=Status.WARN,
+        detail=f"{detail}; emulated, which is slower: {found.why}",
+        todo=f"Give this host hardware virtualization, and this user (or group kvm) {qemu.KVM}.",
+    )
 
 
 def _daemon() -> Iterator[Finding]:

@@ -20,7 +20,6 @@ from tessera.model.units import MIB, parse_memory
 
 _LEAST_MEMORY = 128 * MIB
 _BOOT_LIMITS = {Accelerator.KVM: 30.0, Accelerator.TCG: 180.0}
-_VERDICT = "accelerator.json"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -33,8 +32,13 @@ class VmOptions:
     memory: int
 
 
-def checked(image_file: str | None, cpus: int, memory: str) -> VmOptions:
+def checked(image_file: str | None, cpus: int, memory: str, transport: str) -> VmOptions:
     """Raises UsageError or InvalidMemory."""
+    if transport == "tcp":
+        raise UsageError(
+            "A virtual machine has no network: its commands go over virtio-serial.",
+            "Leave --transport out.",
+        )
     if image_file is None:
         raise UsageError("A virtual machine needs an image to run from.", "Give --image FILE.sif.")
     size = parse_memory(memory)
@@ -61,7 +65,9 @@ def _main(options: run.Options, machine: VmOptions) -> int:
     disk = image.root_disk(machine.image)
     hypervisor, kernel = qemu.Qemu(), guest.find_kernel()
     verdict = asyncio.run(
-        accelerator.choose(hypervisor, kernel, Path(paths.state_folder(), _VERDICT), qemu.KVM)
+        accelerator.choose(
+            hypervisor, kernel, Path(paths.state_folder(), accelerator.ANSWER), qemu.KVM
+        )
     )
     if verdict.accelerator is Accelerator.TCG:
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)

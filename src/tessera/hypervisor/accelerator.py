@@ -18,6 +18,7 @@ from tessera.hypervisor.base import Accelerator, Hypervisor, MachineSpec
 from tessera.leases.process import boot_id
 from tessera.model.errors import MachineFailed
 
+ANSWER = "accelerator.json"  # under the state folder
 _LIMIT = 15.0
 _MEMORY = 256 << 20
 

@@ -76,13 +76,13 @@ async def greet(machine: Machine, limit: float) -> Control:
     """Waits at most `limit` seconds until the guest's init speaks. Raises GuestDidNotBoot or MachineFailed."""
     control = Control(machine.ports[CONTROL])
     try:
-        hello = await asyncio.wait_for(first_of(control.receive(), _its_end(machine)), limit)
+        hello = await asyncio.wait_for(first_of(_hello(machine, control), _its_end(machine)), limit)
     except TimeoutError:
         raise GuestDidNotBoot(
             f"The guest did not boot in {limit:g} s. {last_words(machine)}".rstrip(),
             "Run `tessera doctor`; a host that is short of processors may need longer.",
         ) from None
-    except (BadFrame, EOFError, OSError) as error:
+    except BadFrame as error:
         raise GuestDidNotBoot(
             f"The guest's init is broken: {error}. {last_words(machine)}"
         ) from error
@@ -93,10 +93,17 @@ async def greet(machine: Machine, limit: float) -> Control:
     return control
 
 
+async def _hello(machine: Machine, control: Control) -> Frame:
+    try:
+        return await control.receive()
+    except (EOFError, OSError):
+        await _its_end(machine)
+
+
 async def _its_end(machine: Machine) -> NoReturn:
     raise GuestDidNotBoot(
         f"The guest did not boot: its machine {await machine.wait()}. {last_words(machine)}".rstrip(),
-        "Run `tessera doctor`, which tries it.",
+        "Run `tessera doctor`, which looks for what a machine needs.",
     )
 
 

@@ -110,11 +110,11 @@ class Qemu(Hypervisor):
 
     def __init__(self) -> None:
         """Raises HypervisorMissing."""
-        self._program = find_program()
+        self.program = find_program()
 
     def fingerprint(self) -> str:
-        facts = os.stat(self._program)
-        return f"{self._program} {facts.st_size} {facts.st_mtime_ns}"
+        facts = os.stat(self.program)
+        return f"{self.program} {facts.st_size} {facts.st_mtime_ns}"
 
     async def start(self, spec: MachineSpec) -> Machine:
         with ExitStack() as theirs, ExitStack() as ours:
@@ -122,7 +122,7 @@ class Qemu(Hypervisor):
             monitor, console, *ports = ends
             given = _descriptors(spec, theirs, [end.fileno() for end, _ in ends])
             user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
-            words = command_line(self._program, spec, given)
+            words = command_line(self.program, spec, given)
             process = await child.Child.start(words, given.all(), user)
             theirs.close()
             machine = QemuMachine(
