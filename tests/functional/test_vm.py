@@ -19,18 +19,19 @@ from helpers import images
 from helpers.host import TESSERA, Host
 from helpers.processes import eventually, is_running
 from helpers.programs import device_environment, native
+from tessera.hypervisor import base
 
 BOOT = 120.0  # seconds that an emulated machine may need where others compute
-OPENCL_PROGRAMS = ("tessera-conformance", "tessera-bench-tenant")
+PROGRAMS = ("tessera-conformance", "tessera-bench-tenant", "guest_connections")
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A container image with busybox, clinfo, an OpenCL loader and two programs that compute."""
     folder = tmp_path_factory.mktemp("image")
-    programs = ["clinfo", *(native(name) for name in OPENCL_PROGRAMS)]
+    programs = ["clinfo", *(native(name) for name in PROGRAMS)]
     root = images.fill_root(folder / "root", programs)
-    for name in OPENCL_PROGRAMS:
+    for name in PROGRAMS:
         (root / "bin" / name).symlink_to(native(name))
     packed = images.squash(root, folder / "root.squashfs")
     return images.wrap(packed.read_bytes(), folder / "image.sif")
@@ -118,13 +119,12 @@ def test_programs_of_the_guest_compute_side_by_side(vm_host: Host, image: Path) 
     assert all(" passed, 0 failed" in line for line in lines), lines
 
 
-def test_more_programs_than_gpu_ports_are_refused_by_name(vm_host: Host, image: Path) -> None:
-    holder = "tessera-bench-tenant interactive --kernel-us 1 --ms 600000"
-    script = (
-        f"for i in $(seq 16); do {holder} >/dev/null & done; sleep 20; clinfo --raw 2>&1 | head -3"
-    )
-    done = vm_host.run(*words(image, "sh", "-c", script))
-    assert "no room for another session" in done.stdout + done.stderr
+def test_more_connections_than_gpu_ports_are_refused_and_free_ports_are_used_again(
+    vm_host: Host, image: Path
+) -> None:
+    done = vm_host.run(*words(image, "guest_connections", "/run/tessera/gpu.sock", "17", "2"))
+    served, full = "0", "4"
+    assert done.stdout.split() == [*[served] * base.GPU_PORTS, full] * 2, done.stderr
 
 
 def test_what_the_image_lacks_and_what_the_guest_can_write(vm_host: Host, image: Path) -> None:

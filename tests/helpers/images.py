@@ -31,8 +31,10 @@ def need(program: str) -> str:
 
 def libraries(program: str) -> list[str]:
     """The files that the dynamic linker loads with a program, itself included, and DRIVER_NEEDS."""
-    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     found: list[str] = re.findall(r"(/\S+) \(0x", listed)
+    if not found:
+        return []  # linked statically
     (c_library,) = (path for path in found if path.endswith("/libc.so.6"))
     return [*found, *(str(Path(c_library).with_name(name)) for name in DRIVER_NEEDS)]
 

@@ -14,7 +14,7 @@ from tessera.hypervisor import terminal
 from tessera.hypervisor.boot import Control
 from tessera.hypervisor.frames import Kind, numbers
 
-PASSED_ON = (
+_PASSED_ON = (
     signal.SIGHUP,
     signal.SIGINT,
     signal.SIGQUIT,
@@ -32,9 +32,11 @@ class Signals:
         self._unwanted: asyncio.Future[int] = self._loop.create_future()
         self._control: Control | None = None
         self._sending: set[asyncio.Task[None]] = set()
+        # Who starts a program under nohup, or behind a script's &, wants some of them ignored.
+        self._taken = [n for n in _PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
 
     def __enter__(self) -> Self:
-        for number in PASSED_ON:
+        for number in self._taken:
             self._loop.add_signal_handler(number, self._take, number)
         self._loop.add_signal_handler(signal.SIGWINCH, self._resized)
         return self
@@ -45,7 +47,7 @@ class Signals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number in (*PASSED_ON, signal.SIGWINCH):
+        for number in (*self._taken, signal.SIGWINCH):
             self._loop.remove_signal_handler(number)
 
     async def unwanted(self) -> int:
