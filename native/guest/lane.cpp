@@ -51,8 +51,10 @@ void Lane::finish() {
 }
 
 void Lane::watch(std::vector<pollfd>& entries) const {
-  const short port_events =
-      static_cast<short>((port_may_speak() ? POLLIN : 0) | (end_ == 0 ? 0 : POLLOUT));
+  // Where only this end opens, a free port has nothing to say, and an emulated kernel has fewer to
+  // look at.
+  const bool listens = port_may_speak() && (state_ != State::free || connect_);
+  const short port_events = static_cast<short>((listens ? POLLIN : 0) | (end_ == 0 ? 0 : POLLOUT));
   const bool reads = source_ && end_ == 0;
   // A pipe that nobody reads any more tells so to those who ask for nothing.
   const bool writes = sink_ && (sink_waits() || !source_);

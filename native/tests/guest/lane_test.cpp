@@ -216,20 +216,21 @@ void finish_takes_what_is_there_and_waits_for_nobody() {
   CHECK(found == much && has_ended(reader));
 }
 
+void refuses(Lane::Connect connect, Kind kind, std::span<const std::uint32_t> numbers) {
+  const auto [near, far] = make_pair();
+  Lane lane(near.get(), std::move(connect));
+  const auto frame = make_frame(kind, numbers);
+  CHECK(::write(far.get(), frame.data(), frame.size()) > 0);
+  const std::array<pollfd, Lane::kEntries> entries{{{near.get(), POLLIN, POLLIN}, {}, {}}};
+  CHECK_THROWS(lane.serve(entries), BadFrame);
+}
+
 void frames_out_of_place_are_refused() {
-  for (const auto& frame :
-       {make_frame(Kind::close), make_frame(Kind::data, std::array{1u}), make_frame(Kind::start)}) {
-    const auto [near, far] = make_pair();
-    Lane lane(near.get(), [] { return UniqueFd(); });
-    CHECK(::write(far.get(), frame.data(), frame.size()) > 0);
-    const std::array<pollfd, Lane::kEntries> entries{{{near.get(), POLLIN, POLLIN}, {}, {}}};
-    CHECK_THROWS(lane.serve(entries), BadFrame);
-  }
-  // The guest's end takes no connections.
-  Port port;
-  const auto open = make_frame(Kind::open);
-  CHECK(::write(port.ends.second.get(), open.data(), open.size()) > 0);
-  CHECK_THROWS(port.settle(), BadFrame);
+  const auto connect = [] { return UniqueFd(); };
+  refuses(connect, Kind::close, {});
+  refuses(connect, Kind::data, std::array{1u});
+  refuses(connect, Kind::start, {});
+  refuses({}, Kind::open, {});
 }
 
 void who_opens_and_closes_and_never_reads_is_left_alone() {

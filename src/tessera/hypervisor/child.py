@@ -19,10 +19,8 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tessera.model.errors import MachineFailed
 
@@ -65,26 +63,17 @@ def _is_known(number: int, table: str) -> bool:
 class Child:
     """A process that runs, and what it says on its standard streams. It never outlives this process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
-        self._process = process
-        self._log = log
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @classmethod
-    async def start(
-        cls, arguments: Sequence[str], descriptors: Sequence[int], user: User | None = None
-    ) -> Child:
-        """Starts a process that has these descriptors and no others. Raises MachineFailed."""
-        log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
+    def __init__(
+        self, arguments: Sequence[str], descriptors: Sequence[int], user: User | None
+    ) -> None:
+        """Starts it with these descriptors and no others. Raises MachineFailed."""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         try:
-            process = await asyncio.create_subprocess_exec(
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
                 env=_ENVIRONMENT,
                 cwd="/",
                 pass_fds=tuple(descriptors),
@@ -93,16 +82,23 @@ class Child:
                 user=user.uid if user else None,
                 group=user.gid if user else None,
                 extra_groups=user.groups if user else None,
-                preexec_fn=_end_with(os.getpid()),
+                preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread runs yet
             )
         except (OSError, subprocess.SubprocessError) as error:
-            log.close()
+            self._log.close()
             raise MachineFailed(f"{arguments[0]} cannot be started: {error}.") from error
-        return cls(process, log)
+        self._ended = asyncio.Event()
+        self._pidfd = os.pidfd_open(self._process.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._take_end)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     async def wait(self) -> str:
         """Waits until it has ended; how it did, and what it said last."""
-        code = await self._process.wait()
+        await self._ended.wait()
+        code = self._process.wait()
         how = f"ended with code {code}"
         if code < 0:
             how = f"was ended by signal {-code} ({signal.strsignal(-code)})"
@@ -112,10 +108,15 @@ class Child:
 
     async def end(self) -> None:
         """Kills it, if it runs, and returns when it is gone."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        self._process.kill()
+        await self._ended.wait()
         self._log.close()
+
+    def _take_end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._process.wait()
+        self._ended.set()
 
 
 def _end_with(parent: int) -> Callable[[], None]:

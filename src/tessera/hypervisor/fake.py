@@ -81,6 +81,7 @@ class FakeMachine(Machine):
         for port in self._theirs.values():
             port.setblocking(False)
         self._task = asyncio.ensure_future(behave(FakeGuest(self._theirs)))
+        self._task.add_done_callback(lambda _: self._close())
 
     @property
     def console(self) -> str:
@@ -88,13 +89,11 @@ class FakeMachine(Machine):
 
     async def wait(self) -> str:
         await asyncio.wait([self._task])
-        self._close()
         return "ended with code 0"
 
     async def end(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._close()
         for port in self.ports.values():
             port.close()
 

@@ -123,7 +123,7 @@ class Qemu(Hypervisor):
             given = _descriptors(spec, theirs, [end.fileno() for end, _ in ends])
             user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
             words = command_line(self.program, spec, given)
-            process = await child.Child.start(words, given.all(), user)
+            process = child.Child(words, given.all(), user)
             theirs.close()
             machine = QemuMachine(
                 process,

@@ -10,7 +10,7 @@ from tessera import native
 from tessera.hypervisor.child import Child
 
 
-async def start(endpoint: str, ports: Sequence[socket]) -> Child:
+def start(endpoint: str, ports: Sequence[socket]) -> Child:
     """Starts a relay between these ports, which it takes over, and the gatekeeper's socket at `endpoint`.
 
     Raises MachineFailed or NativeProgramMissing.
@@ -20,7 +20,7 @@ async def start(endpoint: str, ports: Sequence[socket]) -> Child:
     for number in numbers:
         words += ["--port", str(number)]
     try:
-        return await Child.start(words, numbers)
+        return Child(words, numbers, None)
     finally:
         for port in ports:
             port.close()

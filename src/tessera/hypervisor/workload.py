@@ -85,10 +85,10 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         machine = await hypervisor.start(workload.spec)
         parts.push_async_callback(machine.end)
         gpu_ports = [machine.ports.pop(n) for n in range(FIRST_GPU, workload.spec.ports + 1)]
-        joined = await relay.start(workload.endpoint, gpu_ports)
+        joined = relay.start(workload.endpoint, gpu_ports)
         parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
-        code = await first_of(session.run(), _end_of(machine), _end_of_relay(joined))
+        code = await first_of(session.run(), _end_of_relay(joined))
         await session.power_off()
         return code
 

@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def spec() -> MachineSpec:
     return MachineSpec("t", 1, 1 << 28, Path("/k"), b"", None, Accelerator.TCG)
 
 
-@pytest.fixture
-def pipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int, int]]:
+@contextmanager
+def pipes() -> Iterator[tuple[int, int, int]]:
     """Ends of this process's standard streams: to write its input, to read its output and errors."""
     ends = [os.pipe() for _ in range(3)]
     saved = [os.dup(fd) for fd in (0, 1, 2)]
@@ -62,7 +63,6 @@ def starting(then: Callable[[FakeGuest], object]) -> Behaviour:
     return behave
 
 
-@pytest.mark.usefixtures("pipes")
 @pytest.mark.parametrize(("code", "number", "seen"), [(0, 0, 0), (37, 0, 37), (0, 9, 137)])
 def test_the_exit_code_is_the_programs_or_tells_its_signal(
     code: int, number: int, seen: int
@@ -70,19 +70,20 @@ def test_the_exit_code_is_the_programs_or_tells_its_signal(
     assert run(starting(lambda machine: machine.exit(code, number))) == seen
 
 
-def test_the_streams_are_carried(pipes: tuple[int, int, int]) -> None:
+def test_the_streams_are_carried() -> None:
     async def talk(machine: FakeGuest) -> None:
         heard = await machine.hear(STDIN)
         await machine.say(Kind.DATA, b"out:" + heard.payload, STDOUT)
         await machine.say(Kind.DATA, b"err", STDERR)
         await machine.exit(0)
 
-    os.write(pipes[0], b"in\0")
-    assert run(starting(talk)) == 0
-    assert (os.read(pipes[1], 100), os.read(pipes[2], 100)) == (b"out:in\0", b"err")
+    with pipes() as (stdin, stdout, stderr):
+        os.write(stdin, b"in\0")
+        code = run(starting(talk))
+        found = (os.read(stdout, 100), os.read(stderr, 100))
+    assert (code, *found) == (0, b"out:in\0", b"err")
 
 
-@pytest.mark.usefixtures("pipes")
 def test_signals_are_the_programs_once_it_runs() -> None:
     seen = []
 
@@ -132,7 +133,6 @@ def test_a_guest_of_another_version() -> None:
         run(other)
 
 
-@pytest.mark.usefixtures("pipes")
 def test_a_machine_that_ends_under_its_program() -> None:
     async def gone(machine: FakeGuest) -> None:
         await machine.boot()
@@ -142,14 +142,12 @@ def test_a_machine_that_ends_under_its_program() -> None:
         run(gone)
 
 
-@pytest.mark.usefixtures("pipes")
 @pytest.mark.parametrize("data", [b"\xff" * 8, frames.encode(Kind.OPEN)])
 def test_a_guest_that_breaks_the_protocol_loses_its_machine(data: bytes) -> None:
     with pytest.raises(MachineFailed, match="broke the protocol"):
         run(starting(lambda machine: machine.write(data)))
 
 
-@pytest.mark.usefixtures("pipes")
 def test_a_guest_that_breaks_the_protocol_of_the_gpu_ports_loses_its_machine() -> None:
     with pytest.raises(MachineFailed, match="broke the protocol"):
         run(starting(lambda machine: machine.say(Kind.DATA, b"x", port=7)))
