@@ -206,9 +206,10 @@ class QemuMachine(Machine):
         return await self.process.wait()
 
     async def end(self) -> None:
+        # In this order: a monitor that still answers is waited for.
+        await self.process.end()
         with suppress(QMPError, OSError, EOFError):
             await self._monitor.disconnect()
-        await self.process.end()
         self._console.close()
         for port in self.ports.values():
             port.close()
