@@ -120,7 +120,10 @@ class Qemu(Hypervisor):
         with ExitStack() as theirs, ExitStack() as ours:
             ends = [_pair(theirs, ours) for _ in range(spec.ports + 2)]
             monitor, console, *ports = ends
-            given = _descriptors(spec, theirs, [end.fileno() for end, _ in ends])
+            try:
+                given = _descriptors(spec, theirs, [end.fileno() for end, _ in ends])
+            except OSError as error:
+                raise MachineFailed(f"The machine cannot have its files: {error}.") from error
             user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
             words = command_line(self.program, spec, given)
             process = child.Child(words, given.all(), user)

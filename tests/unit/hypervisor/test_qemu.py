@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from itertools import pairwise
@@ -13,7 +14,7 @@ import pytest
 from tessera.hypervisor import child, cpio, guest, qemu
 from tessera.hypervisor.base import Accelerator, Disk, MachineSpec
 from tessera.hypervisor.qemu import Descriptors, command_line
-from tessera.model.errors import GuestKernelMissing, HypervisorMissing
+from tessera.model.errors import GuestKernelMissing, HypervisorMissing, MachineFailed
 
 GIVEN = Descriptors(kernel=3, initramfs=4, monitor=5, console=6, ports={1: 7, 2: 8}, disk=9)
 
@@ -84,6 +85,11 @@ def test_no_qemu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HypervisorMissing, match="qemu-system-"):
         qemu.Qemu()
+
+
+def test_a_file_that_is_gone_is_named() -> None:
+    with pytest.raises(MachineFailed, match="/no/such"):
+        asyncio.run(qemu.Qemu().start(spec(disk=Disk(Path("/no/such.sif"), 0, 512))))
 
 
 def test_no_kernel_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
