@@ -161,7 +161,7 @@ def main(options: Options) -> int:
     """Runs the command; returns only when it could not be run, with the exit code."""
     try:
         program = find_program(options.command[0])
-        lease = _lease(options)
+        lease = request_lease(options)
         _become(program, options.command, lease)
     except TesseraError as error:
         report(error)
@@ -194,7 +194,7 @@ def find_program(name: str) -> str:
     )
 
 
-def _lease(options: Options) -> list[str]:
+def request_lease(options: Options) -> list[str]:
     """A new lease, as the words that its environment is made of."""
     request: dict[str, object] = {
         "name": options.name,
