@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import pytest
 from helpers.host import TESSERA, Host
 from helpers.leases import lease_of, real_host
 from helpers.processes import eventually, is_running
+from helpers.programs import native
 
 SQUASHFUSE = "squashfuse"
 
@@ -54,11 +56,12 @@ def _make_small(host: Host, root: Path) -> None:
 
 
 def _make_opencl(host: Host, root: Path) -> None:
-    for program in ("/usr/bin/clinfo", "/bin/true"):
-        for path in (program, *_libraries(program), *_libraries("/usr/bin/clinfo")):
-            place = root / path.lstrip("/")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(os.path.realpath(path), place)
+    # The driver is the host's, and needs the C library of the image.
+    needed = _libraries("/usr/bin/clinfo") | _libraries(native("libtessera-opencl.so"))
+    for path in ("/usr/bin/clinfo", *needed):
+        place = root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(os.path.realpath(path), place)
     # What a foreign image may bring along, and must not be found.
     (root / "etc/OpenCL/vendors").mkdir(parents=True)
     (root / "etc/OpenCL/vendors/pocl.icd").write_text("libpocl.so.2")
@@ -66,7 +69,7 @@ def _make_opencl(host: Host, root: Path) -> None:
 
 
 def _libraries(program: str) -> set[str]:
-    """The shared libraries of a program, and what a C program loads at run time."""
+    """The shared libraries of a program."""
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     return set(re.findall(r"(/\S+) \(0x", listed))
 
@@ -94,12 +97,14 @@ def parts(host: Host) -> list[int]:
             continue
         try:
             mounts = Path(f"/proc/{entry}/mountinfo").read_text()
-            files = [os.readlink(one.path) for one in os.scandir(f"/proc/{entry}/fd")]
+            files = [
+                os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")
+            ]
             name = Path(f"/proc/{entry}/comm").read_text()
         except OSError:
             continue
         serves = SQUASHFUSE in name and any(str(host.state) in file for file in files)
-        if serves or "tessera ro" in mounts or f"{host.state}/images/mount" in mounts:
+        if serves or str(host.folder) in mounts:
             found.append(int(entry))
     return found
 
@@ -233,21 +238,26 @@ def test_control_c_at_a_terminal_reaches_the_whole_group_once(host: Host) -> Non
         words = ["run", "--sandbox", "--image", "small", "--", "sh", "-c", script]
         os.execvpe(TESSERA[0], [*TESSERA, *words], host.environment)
     seen = b""
-    while b"ready" not in seen:
-        seen += os.read(terminal, 1000)
-    eventually(lambda: program_inside(host, "sleep") is not None, "sleep runs")
-    os.write(terminal, b"\x03")
-    while b"got it" not in seen:
-        seen += os.read(terminal, 1000)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
-    assert seen.count(b"got it") == 1
-    os.close(terminal)
+    try:
+        while b"ready" not in seen:
+            seen += os.read(terminal, 1000)
+        eventually(lambda: program_inside(host, "sleep") is not None, "sleep runs")
+        os.write(terminal, b"\x03")
+        while b"got it" not in seen:
+            seen += os.read(terminal, 1000)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.close(terminal)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert (code, seen.count(b"got it")) == (4, 1)
     leaves_nothing(host)
 
 
 @pytest.mark.parametrize("victim", ["tessera", "bwrap", "init", "squashfuse_ll", "sh"])
 def test_whoever_is_killed_nothing_is_left(host: Host, victim: str) -> None:
-    script = "(sleep 60 &) ; echo ready; cat /proc/self/mounts >/dev/null; sleep 60"
+    script = "(sleep 60 &) ; echo ready; sleep 60; true"
     words = ("run", "--sandbox", "--image", "small", "--", "sh", "-c", script)
     with host.start(*words) as program:
         assert program.stdout
@@ -320,15 +330,9 @@ def test_other_processes_are_not_seen(host: Host) -> None:
 
 
 def test_sockets_of_the_host_are_out_of_reach(host: Host) -> None:
-    with lease_of(host) as lease, socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        script = (
-            f"ls {lease['endpoint'].partition(':')[2]} {host.socket} {host.runtime}; "
-            "ls -A /run /run/tessera; "
-            f"nc 127.0.0.1 {port} </dev/null && echo connected; true"
-        )
+    with lease_of(host) as lease:
+        others = f"{lease['endpoint'].partition(':')[2]} {host.socket} {host.runtime}"
+        script = f"ls {others}; ls -A /run /run/tessera; true"
         assert sandboxed(host, "sh", "-c", script).split() == [
             "/run:",
             "tessera",
@@ -337,8 +341,21 @@ def test_sockets_of_the_host_are_out_of_reach(host: Host) -> None:
             "libtessera-opencl.so",
             "vendors",
         ]
-        connect = ("sh", "-c", f"nc 127.0.0.1 {port} </dev/null && echo connected")
-        assert sandboxed(host, *connect, options=("--network",)) == "connected\n"
+
+
+def test_the_network_is_there_only_when_asked_for(host: Host) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        connect = ("nc", "127.0.0.1", str(listener.getsockname()[1]))
+        sandboxed(host, *connect, code=1)
+        words = ("run", "--sandbox", "--image", "small", "-f", "1/4", "--network", "--", *connect)
+        with host.start(*words) as program:
+            listener.settimeout(20)
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"of the host\n")
+            assert program.communicate(timeout=20)[0] == "of the host\n"
 
 
 def test_a_folder_of_the_host_is_mounted_read_only_or_as_asked(host: Host) -> None:
@@ -460,9 +477,27 @@ def test_the_doctor_looks_for_what_sandboxes_need(host: Host, tmp_path: Path) ->
     assert "apt-get install squashfs-tools" in found["images"]["todo"]
 
 
+# In a mount namespace of its own: a /dev/fuse as distributions have it, and a Python that may be anywhere.
+AS_NOBODY = """
+set -e
+folder=$1 python=$2
+shift 2
+mknod "$folder/fuse" c 10 229
+chmod 666 "$folder/fuse"
+mount --bind "$folder/fuse" /dev/fuse
+case $python in /root/*)
+  mkdir "$folder/python"
+  mount --bind "$python" "$folder/python"
+  mount -t tmpfs -o mode=755 tmpfs /root
+  mkdir -p "$python"
+  mount --bind "$folder/python" "$python" ;;
+esac
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_user_without_privileges_runs_an_image(host: Host) -> None:
-    """As nobody, with a /dev/fuse as distributions have it: open to everybody."""
     with real_host() as other:
         other.folder.chmod(0o755)
         home = other.folder / "home"
@@ -475,17 +510,15 @@ def test_a_user_without_privileges_runs_an_image(host: Host) -> None:
             "TESSERA_RUNTIME_DIR": str(other.runtime),
             "TESSERA_STATE_DIR": str(other.state),
         }
-        script = (
-            "set -e; mknod $1/fuse c 10 229; chmod 666 $1/fuse; mount --bind $1/fuse /dev/fuse; shift; "
-            'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
-        )
+        script = other.folder / "as-nobody"
+        script.write_text(AS_NOBODY)
         image = other.folder / "small.sif"
         image.write_bytes(Path(host.json("image", "show", "small")["path"]).read_bytes())
         image.chmod(0o644)
         inside = "id -u; echo new >/folder/file; mkdir /folder/x; rm /folder/file; ls /folder"
         words = [*TESSERA, "run", "--sandbox", "--image", str(image), "-f", "1/4", "--"]
         done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", script, "sh", str(other.folder), *words]
+            ["unshare", "-m", "sh", str(script), str(other.folder), sys.base_prefix, *words]
             + ["sh", "-c", inside],
             env=other.environment,
             capture_output=True,

@@ -165,8 +165,9 @@ def test_the_number_of_files_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> Non
         laid([file("a")] * 4)
 
 
-def test_the_root_has_the_mode_that_the_image_gives_it() -> None:
-    assert laid([folder("./", mode=0o555)]).root.mode == 0o555
+def test_the_root_is_as_it_always_is() -> None:
+    found = laid([folder("./", mode=0o000), link("/", "x"), file("a")])
+    assert (paths(found), found.root.mode) == (["a"], 0o755)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

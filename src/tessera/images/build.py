@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -62,7 +63,8 @@ def _from_layout(source: Path, made: Path, progress: Progress) -> None:
     with open_layout(source) as layout:
         flattened = Flattened(layout, progress)
         config = layout.configuration.image_config
-        with Packing(None, made, sif_writer.partition_offset(config)) as packing:
+        offset, newest = sif_writer.partition_offset(config), flattened.tree.newest
+        with Packing(None, made, offset, newest) as packing:
             # Where mksquashfs has ended already, finish() tells why.
             with suppress(BrokenPipeError):
                 flattened.write(packing.stdin)
@@ -87,10 +89,20 @@ def from_folder(
         raise NotAnImage(f"{folder} is no folder.", "To take a SIF file in: tessera image add")
     with cache.making() as made:
         progress.step(f"Packing {folder}")
-        with Packing(folder, made, sif_writer.partition_offset(config)) as packing:
+        offset = sif_writer.partition_offset(config)
+        with Packing(folder, made, offset, _newest(folder)) as packing:
             packing.finish()
         _complete(made, config, 0)
         return cache.keep(made, name, replace, progress)
+
+
+def _newest(folder: Path) -> int:
+    """The time of what was changed last in a folder, in seconds since 1970."""
+    newest = os.stat(folder).st_mtime
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            newest = max(newest, os.lstat(os.path.join(place, name)).st_mtime)
+    return max(0, int(newest))
 
 
 def from_suite(
@@ -122,7 +134,7 @@ def _bootstrap(words: Sequence[str], suite: str, made: Path, config: ImageConfig
         subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
         ) as bootstrap,
-        Packing(bootstrap.stdout, made, offset) as packing,
+        Packing(bootstrap.stdout, made, offset, int(time.time())) as packing,
     ):
         if bootstrap.stdout:
             bootstrap.stdout.close()  # mksquashfs has it

@@ -77,18 +77,20 @@ class Packing:
 
     It packs a folder, or a tar archive (from a pipe; None: that the caller writes to `stdin`), into `out`
     from byte `offset` on. All files belong to root, extended attributes are left out, and the same content
-    makes the same bytes.
+    makes the same bytes. No time is later than `newest`, in seconds since 1970.
     """
 
-    def __init__(self, source: Path | IO[bytes] | None, out: Path, offset: int) -> None:
+    def __init__(
+        self, source: Path | IO[bytes] | None, out: Path, offset: int, newest: int
+    ) -> None:
         """Raises ToolMissing."""
         from_folder = isinstance(source, Path)
         words = [tool(), str(source) if from_folder else "-", str(out), "-offset", str(offset)]
         words += ["-exit-on-error"] if from_folder else ["-tar", "-root-mode", "0755"]
-        words += ["-comp", "zstd", "-Xcompression-level", "8", "-mkfs-time", "0"]
+        words += ["-comp", "zstd", "-Xcompression-level", "8"]
         words += ["-all-root", "-no-xattrs", "-noappend", "-no-progress", "-quiet"]
-        # The variable would contradict -mkfs-time, and mksquashfs refuses that.
-        environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
+        # The latest time that is written. Above all it is the root's, which an archive cannot set.
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(newest)}
         # Into a file: a pipe that nobody reads would stop it in the middle.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         stdin = subprocess.DEVNULL if isinstance(source, Path) else source or subprocess.PIPE

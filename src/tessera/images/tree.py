@@ -73,18 +73,13 @@ class Tree:
             )
         parts = _parts(member.name)
         if not parts:
-            self._change_root(member)
-            return None
+            return None  # the root itself, which is as it always is
         folder = self._folder(parts[:-1], layer)
         name = parts[-1]
         if name.startswith(WHITEOUT):
             _white_out(folder, name, layer)
             return None
         return self._place(folder, name, member, layer)
-
-    def _change_root(self, member: tarfile.TarInfo) -> None:
-        if member.isdir():
-            self.root.mode, self.root.time = _mode(member), _time(member)
 
     def _place(self, folder: Node, name: str, member: tarfile.TarInfo, layer: int) -> Node | None:
         mode, time = _mode(member), _time(member)
@@ -167,6 +162,11 @@ class Tree:
                 node.layer = making
             way.append(node)
         return way[-1]
+
+    @property
+    def newest(self) -> int:
+        """The time of the file that was changed last, in seconds since 1970; 0 without files."""
+        return max((node.time for _, node in self.walk()), default=0)
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Every path with its node, folders before what they hold, in the order of names."""
