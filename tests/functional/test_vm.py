@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import pty
@@ -17,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import images
+from helpers import roots
 from helpers.host import TESSERA, Host
+from helpers.images import Object, SifFile, primary
 from helpers.processes import eventually, is_running
 from helpers.programs import device_environment, native
 from tessera.hypervisor import base
@@ -32,11 +34,17 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A container image with busybox, clinfo, an OpenCL loader and two programs that compute."""
     folder = tmp_path_factory.mktemp("image")
     programs = ["clinfo", *(native(name) for name in PROGRAMS)]
-    root = images.fill_root(folder / "root", programs)
+    root = roots.fill_root(folder / "root", programs)
     for name in PROGRAMS:
         (root / "bin" / name).symlink_to(native(name))
-    packed = images.squash(root, folder / "root.squashfs")
-    return images.wrap(packed.read_bytes(), folder / "image.sif")
+    packed = roots.squash(root, folder / "root.squashfs").read_bytes()
+    config = {
+        "Cmd": ["sh", "-c", "id; pwd; echo $MOOD"],
+        "Env": ["MOOD=fine"],
+        "WorkingDir": "/tmp",
+    }
+    says = Object(0x4006, json.dumps({**config, "User": "7:8"}).encode(), name="oci-config.json")
+    return SifFile((primary(data=packed), says)).write(folder)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +145,12 @@ def test_more_connections_than_gpu_ports_are_refused_and_free_ports_are_used_aga
     done = vm_host.run(*words(image, "guest_connections", "/run/tessera/gpu.sock", "17", "2"))
     served, full = "0", "4"
     assert done.stdout.split() == [*[served] * base.GPU_PORTS, full] * 2, done.stderr
+
+
+def test_the_image_says_what_is_run_and_as_whom(vm_host: Host, image: Path) -> None:
+    done = vm_host.run("run", "--vm", "--image", str(image), "--fraction", "1/4")
+    assert done.stdout.split("\n")[1:] == ["/tmp", "fine", ""]
+    assert done.stdout.startswith("uid=7 gid=8")
 
 
 def test_what_the_image_lacks_and_what_the_guest_can_write(vm_host: Host, image: Path) -> None:
@@ -256,9 +270,9 @@ def test_qemu_is_nobody_here_and_stop_ends_it(vm_host: Host, image: Path) -> Non
 
 
 REFUSALS = [
-    ([], 2, "needs an image"),
+    ([], 2, "runs an image"),
     (["--image", "/no/such.sif"], 3, "/no/such.sif"),
-    (["--image", "/etc/passwd"], 2, "no container image"),
+    (["--image", "/etc/passwd"], 1, "no SIF file"),
     (["--image", "IMAGE", "--guest-memory", "1MiB"], 2, "cannot start in 1MiB"),
     (["--image", "IMAGE", "--guest-memory", "much"], 2, "not a memory size"),
     (["--image", "IMAGE", "--cpus", "0"], 2, "--cpus"),
@@ -281,7 +295,7 @@ def test_refusals_have_a_name_an_exit_code_and_advice(
 
 def test_an_image_without_a_machine_is_refused(shared_fake_host: Host, image: Path) -> None:
     done = shared_fake_host.run("run", "--image", str(image), "--", "true", code=2)
-    assert "Add --vm" in done.stderr
+    assert "for --sandbox and --vm" in done.stderr
 
 
 def test_a_wait_may_go_without_a_time_behind_the_machines_options(

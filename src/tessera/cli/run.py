@@ -165,7 +165,8 @@ def main(options: Options) -> int:
     """Runs the command; returns only when it could not be run, with the exit code."""
     try:
         program = find_program(options.command[0])
-        _become(program, options.command, lease(options))
+        lease = request_lease(options)
+        _become(program, options.command, lease)
     except TesseraError as error:
         report(error)
         return error.exit_code
@@ -197,7 +198,7 @@ def find_program(name: str) -> str:
     )
 
 
-def lease(options: Options) -> list[str]:
+def request_lease(options: Options) -> list[str]:
     """A new lease, as the words that its environment is made of."""
     request: dict[str, object] = {
         "name": options.name,

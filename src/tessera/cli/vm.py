@@ -6,48 +6,54 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera import paths
 from tessera.cli import run
-from tessera.hypervisor import accelerator, guest, image, qemu, terminal, workload
+from tessera.hypervisor import accelerator, guest, qemu, terminal, workload
 from tessera.hypervisor.accelerator import Verdict
 from tessera.hypervisor.base import Accelerator, Disk, MachineSpec
 from tessera.hypervisor.boot import Program
-from tessera.model.errors import TesseraError, UsageError
+from tessera.images import architecture
+from tessera.images.cache import Cache
+from tessera.images.config import ImageConfig
+from tessera.images.opened import opened
+from tessera.model.errors import ImageUnsupported, TesseraError, UsageError
 from tessera.model.units import MIB, parse_memory
 
 _LEAST_MEMORY = 128 * MIB
 _BOOT_LIMITS = {Accelerator.KVM: 30.0, Accelerator.TCG: 180.0}
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
 class VmOptions:
     """The machine that was asked for; memory in bytes."""
 
-    image: Path
+    image: str
     cpus: int
     memory: int
 
 
-def checked(image_file: str | None, cpus: int, memory: str, transport: str) -> VmOptions:
+def checked(image: str | None, cpus: int, memory: str, transport: str) -> VmOptions:
     """Raises UsageError or InvalidMemory."""
     if transport == "tcp":
         raise UsageError(
             "A virtual machine has no network: its commands go over virtio-serial.",
             "Leave --transport out.",
         )
-    if image_file is None:
-        raise UsageError("A virtual machine needs an image to run from.", "Give --image FILE.sif.")
+    if image is None:
+        raise UsageError(
+            "A virtual machine runs an image, and none is named.",
+            "Add --image IMAGE; `tessera image list` lists yours.",
+        )
     size = parse_memory(memory)
     if size < _LEAST_MEMORY:
         raise UsageError(
             f"A guest cannot start in {memory}.",
             f"Give at least --guest-memory {_LEAST_MEMORY // MIB}MiB.",
         )
-    return VmOptions(Path(image_file), cpus, size)
+    return VmOptions(image, cpus, size)
 
 
 def main(options: run.Options, machine: VmOptions) -> int:
@@ -62,7 +68,15 @@ def main(options: run.Options, machine: VmOptions) -> int:
 
 
 def _main(options: run.Options, machine: VmOptions) -> int:
-    disk = image.root_disk(machine.image)
+    with opened(machine.image, Cache()) as image:
+        architecture.check(image.image.architecture)
+        program = _program(options.command, image.config, machine.image)
+        primary = image.image.primary
+        disk = Disk(image.path, primary.offset, primary.size)
+        return _run(options, machine, program, disk)
+
+
+def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk) -> int:
     hypervisor, kernel = qemu.Qemu(), guest.find_kernel()
     verdict = asyncio.run(
         accelerator.choose(
@@ -72,9 +86,11 @@ def _main(options: run.Options, machine: VmOptions) -> int:
     if verdict.accelerator is Accelerator.TCG:
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)
     options.transport = "unix"
-    lease = run.environment(run.lease(options), {})
+    options.command = list(program.arguments)
+    lease = run.environment(run.request_lease(options), {})
+    variables = {**program.variables, **lease, **guest.VARIABLES}
     work = workload.Workload(
-        program=_program(options.command, lease),
+        program=replace(program, variables=variables),
         spec=_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict),
         endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
         boot_limit=_BOOT_LIMITS[verdict.accelerator],
@@ -96,10 +112,42 @@ def _spec(
     )
 
 
-def _program(command: list[str], lease: dict[str, str]) -> Program:
-    """What the guest runs: nothing of this host's environment is there but the name of the terminal."""
-    variables = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", **lease, **guest.VARIABLES}
+def _program(command: list[str], config: ImageConfig, image: str) -> Program:
+    """What the guest runs, but for its lease. Nothing of this host's environment is there but the name of
+    the terminal. Raises ImageUnsupported."""
+    arguments = command or list(config.command)
+    if not arguments:
+        raise ImageUnsupported(
+            "The image names no program of its own.",
+            f"Name one: tessera run --vm --image {image} -- PROGRAM",
+        )
+    user, group = _ids(config.user)
+    variables = {"HOME": "/root" if user == 0 else "/", "LANG": "C.UTF-8", **config.environment}
     interactive = terminal.is_interactive()
     if interactive:
         variables["TERM"] = os.environ.get("TERM", "dumb")
-    return Program(command, variables, terminal=terminal.size() if interactive else None)
+    return Program(
+        arguments,
+        variables,
+        directory=config.working_dir or "/",
+        user=user,
+        group=group,
+        terminal=terminal.size() if interactive else None,
+    )
+
+
+def _ids(user: str) -> tuple[int, int]:
+    """The numbers of an image's user and group: USER[:GROUP]. Names are known inside of the image only."""
+    words = (user or "0").replace("root", "0").split(":")
+    if len(words) > 2 or not all(word.isascii() and word.isdecimal() for word in words):
+        raise ImageUnsupported(
+            f"The image's program is to run as '{user[:40]}', and a machine takes numbers only.",
+            "Build the image again with --user UID:GID.",
+        )
+    numbers = [int(word) for word in words]
+    if max(numbers) >= 1 << 32:
+        raise ImageUnsupported(
+            f"The image's program is to run as '{user[:40]}', which no user can be.",
+            "Build the image again with --user UID:GID.",
+        )
+    return numbers[0], numbers[-1]

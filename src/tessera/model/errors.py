@@ -6,11 +6,11 @@
     |   +-- InvalidFraction
     |   +-- InvalidMemory
     |   +-- InvalidName
+    |   +-- InvalidImageName
+    |   +-- InvalidMount
     |   +-- InvalidPolicy
     |   +-- InvalidTimeSlice
     |   +-- InvalidRequest
-    |   +-- NotAnImage
-    |   +-- ImageOfOtherArchitecture
     +-- NotFoundError                 exit 3, HTTP 404
     |   +-- LeaseNotFound
     |   +-- GpuNotFound
@@ -25,6 +25,7 @@
     |   +-- ResizeBelowUse
     |   +-- WaitEnded
     |   +-- NameInUse
+    |   +-- ImageNameInUse
     |   +-- InvalidTransition
     |   +-- LeaseNotActive
     |   +-- GpuNotInUse
@@ -35,6 +36,14 @@
     |   +-- DeviceLacksFeature
     |   +-- DaemonAlreadyRunning
     +-- NotPermitted                  exit 1, HTTP 403
+    +-- ImageError                    exit 1, HTTP 422
+    |   +-- NotAnImage
+    |   +-- ImageDamaged
+    |   +-- ImageHostile
+    |   +-- ImageTooLarge
+    |   +-- ImageUnsupported
+    |       +-- ImageEncrypted
+    |       +-- ImageOfOtherArchitecture
     +-- UnreachableError              exit 5, HTTP 503
     |   +-- DaemonUnreachable
     |   +-- DaemonStartFailed
@@ -42,6 +51,10 @@
     |   +-- DaemonVersionMismatch
     +-- HostError                     exit 1, HTTP 500
         +-- NativeProgramMissing
+        +-- ToolMissing
+        +-- ImageBuildFailed
+        +-- SandboxUnavailable
+        +-- SandboxFailed
         +-- ProgramNotExecutable
         +-- RuntimeFolderUnusable
         +-- DiskFull
@@ -136,12 +149,12 @@ class InvalidRequest(UsageError):
     """A request body that does not have the documented form."""
 
 
-class NotAnImage(UsageError):
-    """The file is no container image, or one without a file system that a guest could mount."""
+class InvalidImageName(UsageError):
+    """An image's name or digest with characters that such have not."""
 
 
-class ImageOfOtherArchitecture(UsageError):
-    """The image holds programs for another processor than the host's."""
+class InvalidMount(UsageError):
+    """Something of the host that cannot be mounted at that place of a sandbox."""
 
 
 class NotFoundError(TesseraError):
@@ -164,7 +177,7 @@ class ProgramNotFound(NotFoundError):
 
 
 class ImageNotFound(NotFoundError):
-    """There is no such image file, or this user may not read it."""
+    """No image has this name or digest, and no file is there."""
 
 
 class RouteNotFound(NotFoundError):
@@ -204,6 +217,10 @@ class ResizeBelowUse(ConflictError):
 
 class NameInUse(ConflictError):
     """A live lease has this name."""
+
+
+class ImageNameInUse(ConflictError):
+    """Another image has this name."""
 
 
 class InvalidTransition(ConflictError):
@@ -248,6 +265,40 @@ class NotPermitted(TesseraError):
     http_status = 403
 
 
+class ImageError(TesseraError):
+    """What was offered as a container image cannot be one here; nothing of it was kept."""
+
+    http_status = 422
+
+
+class NotAnImage(ImageError):
+    """Neither a SIF file nor an OCI image layout."""
+
+
+class ImageDamaged(ImageError):
+    """Cut short, or its parts contradict each other or their digests."""
+
+
+class ImageHostile(ImageError):
+    """It holds what no honest image needs: paths that lead outside, device nodes, loops."""
+
+
+class ImageTooLarge(ImageError):
+    """It has, or claims, more bytes or files than allowed."""
+
+
+class ImageUnsupported(ImageError):
+    """A sound image of a kind that Tessera does not run."""
+
+
+class ImageEncrypted(ImageUnsupported):
+    """Its file system is encrypted."""
+
+
+class ImageOfOtherArchitecture(ImageUnsupported):
+    """Its programs are for another processor."""
+
+
 class UnreachableError(TesseraError):
     """No daemon that could answer."""
 
@@ -277,6 +328,22 @@ class HostError(TesseraError):
 
 class NativeProgramMissing(HostError):
     """A native program or library of Tessera is not installed."""
+
+
+class ToolMissing(HostError):
+    """A program of the system that images or sandboxes need is not installed."""
+
+
+class ImageBuildFailed(HostError):
+    """A tool that makes an image failed."""
+
+
+class SandboxUnavailable(HostError):
+    """The host does not let this user make a sandbox."""
+
+
+class SandboxFailed(HostError):
+    """The sandbox could not be made, or lost a part that it needs; nothing of it is left."""
 
 
 class ProgramNotExecutable(HostError):
