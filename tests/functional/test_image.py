@@ -147,8 +147,8 @@ def test_damage_is_found(image_host: Host, layout: Path) -> None:
         out.seek(-1, os.SEEK_END)
         out.write(b"\x01")
     done = image_host.run("image", "verify", code=1)
-    assert "was changed" in done.stdout
-    assert "damaged" in done.stderr
+    assert done.stdout.splitlines()[1].split() == ["app", "damaged"]
+    assert "was changed" in done.stderr
     assert json.loads(image_host.run("image", "verify", "-o", "json", code=1).stdout)[0]["damage"]
 
 

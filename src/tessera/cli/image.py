@@ -199,13 +199,16 @@ def verify(
     cache, progress = Cache(), _Shown()
     found = [
         _verdict(image, cache, progress)
-        for image in images or [entry.digest for entry in cache.entries()]
+        for image in images or [entry.names[0] for entry in cache.entries()]
     ]
     progress.end()
     if output_format is Format.JSON:
         output.print_json(found)
     else:
         output.print_tables(image_tables.verdicts(found))
+    for verdict in found:
+        if verdict.damage:
+            output.say(f"{verdict.image}: {verdict.damage}")
     if any(verdict.damage for verdict in found):
         raise ImageDamaged("An image is damaged.", "Remove it and add it again.")
 

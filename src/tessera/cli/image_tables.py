@@ -66,7 +66,7 @@ def entries(found: Sequence[Entry]) -> Table:
 
 
 def verdicts(found: Sequence[Verdict]) -> Table:
-    rows = [(verdict.image, verdict.damage or "whole") for verdict in found]
+    rows = [(verdict.image, "damaged" if verdict.damage else "whole") for verdict in found]
     return plain_table(("IMAGE", "STATE"), rows)
 
 
