@@ -380,7 +380,7 @@ def test_a_link_of_the_image_leads_no_mount_astray(host: Host) -> None:
 
 REFUSALS: list[tuple[list[str], int, str]] = [
     (["--sandbox", "--", "true"], 2, "none is named"),
-    (["--image", "small", "--", "true"], 2, "Add --sandbox"),
+    (["--image", "small", "--", "true"], 2, "for --sandbox and --vm"),
     (["--network", "--", "true"], 2, "Add --sandbox"),
     (["--sandbox", "--image", "none", "--", "true"], 3, "no image"),
     (["--sandbox", "--image", "small", "--", "no-such-program"], 3, "no program 'no-such-program'"),

@@ -38,13 +38,17 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in PROGRAMS:
         (root / "bin" / name).symlink_to(native(name))
     packed = roots.squash(root, folder / "root.squashfs").read_bytes()
-    config = {
-        "Cmd": ["sh", "-c", "id; pwd; echo $MOOD"],
-        "Env": ["MOOD=fine"],
-        "WorkingDir": "/tmp",
-    }
+    return SifFile((primary(data=packed),)).write(folder)
+
+
+@pytest.fixture(scope="module")
+def speaking_image(image: Path) -> Path:
+    """The same, with a program of its own."""
+    packed = image.with_name("root.squashfs").read_bytes()
+    script = "id; pwd; echo $MOOD"
+    config = {"Cmd": ["sh", "-c", script], "Env": ["MOOD=fine"], "WorkingDir": "/tmp"}
     says = Object(0x4006, json.dumps({**config, "User": "7:8"}).encode(), name="oci-config.json")
-    return SifFile((primary(data=packed), says)).write(folder)
+    return SifFile((primary(data=packed), says)).write(image.parent, "speaking.sif")
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +151,8 @@ def test_more_connections_than_gpu_ports_are_refused_and_free_ports_are_used_aga
     assert done.stdout.split() == [*[served] * base.GPU_PORTS, full] * 2, done.stderr
 
 
-def test_the_image_says_what_is_run_and_as_whom(vm_host: Host, image: Path) -> None:
-    done = vm_host.run("run", "--vm", "--image", str(image), "--fraction", "1/4")
+def test_the_image_says_what_is_run_and_as_whom(vm_host: Host, speaking_image: Path) -> None:
+    done = vm_host.run("run", "--vm", "--image", str(speaking_image), "--fraction", "1/4")
     assert done.stdout.split("\n")[1:] == ["/tmp", "fine", ""]
     assert done.stdout.startswith("uid=7 gid=8")
 

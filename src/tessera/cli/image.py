@@ -21,7 +21,7 @@ from tessera.images.opened import opened
 from tessera.model.errors import ImageDamaged, ImageError, InvalidRequest, UsageError
 
 app = typer.Typer(
-    help="Container images: SIF files, OCI layouts, folders and Debian suites.",
+    help="Container images: SIF, OCI layouts, folders, Debian.",
     no_args_is_help=True,
 )
 
