@@ -412,6 +412,7 @@ def test_the_fast_path_imports_no_heavy_package() -> None:
 
 
 def test_a_run_imports_nothing_slow_until_it_is_the_program(shared_fake_host: Host) -> None:
+    shared_fake_host.run("ps")  # a daemon is there
     imports = shared_fake_host.run("run", "--", "true", environment={"PYTHONVERBOSE": "1"}).stderr
     loaded = {line.split("'")[1] for line in imports.splitlines() if line.startswith("import '")}
     assert "tessera.client.exchange" in loaded
