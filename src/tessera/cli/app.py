@@ -37,8 +37,8 @@ app = typer.Typer(
 
 
 def _add_experiments(word: str) -> None:
-    """The group `bench`, unless the command line begins with another command: its modules take a third
-    of a second to load, as much as all else that `tessera ps` does."""
+    """The group `bench`, unless the command line begins with another command, which would wait for the
+    experiments' modules and have no use for them."""
     others = {
         command.name or command.callback.__name__
         for command in app.registered_commands

@@ -7,13 +7,8 @@ from __future__ import annotations
 
 def encode(fields: dict[str, object]) -> bytes:
     """JSON (RFC 8259) of an object of None, int, float, str and lists of these."""
-    return _object(fields).encode("ascii")
-
-
-def _object(fields: dict[str, object]) -> str:
-    return (
-        "{" + ", ".join(f"{_text(name)}: {_value(value)}" for name, value in fields.items()) + "}"
-    )
+    members = (f"{_text(name)}: {_value(value)}" for name, value in fields.items())
+    return ("{" + ", ".join(members) + "}").encode("ascii")
 
 
 def _value(value: object) -> str:

@@ -24,6 +24,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tessera import __version__, paths
+from tessera.client.exchange import VERSION_HEADER
 from tessera.daemon.app import make_app
 from tessera.daemon.settings import Settings
 from tessera.inventory import Inventory
@@ -34,7 +35,6 @@ from tessera.store import Store
 
 _log = structlog.get_logger()
 
-VERSION_HEADER = "tessera-version"
 _IDLE_CHECK = 5.0
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a row that may be there already, in one statement.
 
-Session.merge() first reads the row, and compares; a lease is written twice before its program can start,
-and that took a tenth of the time that `tessera run` may take.
+Session.merge() first reads the row, and compares. A lease is written twice before its program can start,
+and by a profile of the daemon that was half of its own work for the request.
 """
 
 from __future__ import annotations
