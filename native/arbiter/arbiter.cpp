@@ -45,17 +45,17 @@ void Arbiter::look() {
     if (tenant.present.load() == 0) {
       state_.tenants[i] = {};
       seen_[i] = {};
-      running_on_[i] = false;
+      overran_[i] = false;
       traced_ns_[i] = 0;
       continue;
     }
     ++present;
     PolicyTenant& known = state_.tenants[i];
-    known.active = seen_[i].wants || (seen_[i].busy && !running_on_[i]);
+    known.active = seen_[i].wants || (seen_[i].busy && !overran_[i]);
     known.weight = tenant.weight.load();
     known.share_ppm = tenant.share_ppm.load();
     known.device_ns = tenant.device_ns.load();
-    running_on_[i] = running_on_[i] && seen_[i].busy;
+    overran_[i] = overran_[i] && seen_[i].busy;
   }
   state_.kind = known_policy(board_->policy.load());
   const std::uint64_t slice_us = board_->slice_us.load();
@@ -88,10 +88,11 @@ std::uint64_t Arbiter::wait_for_leaving(std::uint64_t now_ns) {
     const std::uint64_t call_at =
         seen.ends_ns == kNoEnd ? kNoEnd : seen.ends_ns - timing_.overlap_ns;
     if (now_ns < call_at && now_ns < limit) return std::min(call_at, limit);
-    running_on_[leaving_] = true;
-    // It had more to do when its time was over, and has not had the time to say so again.
-    state_.tenants[leaving_].active = true;
-    if (now_ns >= limit) board_->tenants[leaving_].overruns.fetch_add(1);
+    if (now_ns >= limit) {
+      overran_[leaving_] = true;
+      state_.tenants[leaving_].active = false;
+      board_->tenants[leaving_].overruns.fetch_add(1);
+    }
   }
   write_trace(now_ns);
   leaving_ = kNobody;
@@ -166,7 +167,7 @@ std::uint64_t Arbiter::grant_next(std::uint64_t now_ns) {
   if (idle_since_ns_ != 0) board_->idle_ns.fetch_add(now_ns - idle_since_ns_);
   idle_since_ns_ = 0;
   holder_ = choice.tenant;
-  running_on_[holder_] = false;
+  overran_[holder_] = false;
   granted_ns_ = now_ns;
   Tenant& tenant = board_->tenants[holder_];
   const auto number = static_cast<std::uint32_t>(state_.grants) | 1u << 31;  // never 0

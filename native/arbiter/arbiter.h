@@ -14,12 +14,16 @@
 // sleeps.
 //
 // A change of hands takes two wakes, so the next lease is called a moment (`overlap`) before the
-// commands of the last one should have ended, and arrives when they do.
+// commands of the last one should have ended, and arrives when they do. Until they have ended, the
+// last one counts as wanting more: it had more when its time was over, or else will say so in a
+// moment. Were it taken for idle, and the next for alone, that one would send all that it has,
+// without an end.
 //
 // A command cannot be stopped. If one runs on for longer than `overrun` after its grant was taken
 // back, the others no longer wait for it: the device shares itself between them as it can, and the
-// time is charged all the same when the command ends. Ending the session was refused: a long kernel
-// is no crime on a GPU that may be alone again in a second.
+// time is charged all the same when the command ends. What still runs is no claim to the GPU then:
+// it is charged so late that its lease would seem to be owed most, again and again. Ending the
+// session was refused: a long kernel is no crime on a GPU that may be alone again in a second.
 #pragma once
 
 #include <array>
@@ -76,8 +80,8 @@ class Arbiter {
   // What of each lease's device time is in the trace. A command may be charged when its lease has
   // lost the GPU already; it is then in the lease's next stretch, so that nothing is left out.
   std::array<std::uint64_t, kMaxTenants> traced_ns_{};
-  // Leases whose commands run on while somebody else has the GPU.
-  std::array<bool, kMaxTenants> running_on_{};
+  // Leases whose commands are no longer waited for.
+  std::array<bool, kMaxTenants> overran_{};
   std::uint64_t idle_since_ns_ = 0;
 };
 

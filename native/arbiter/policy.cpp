@@ -33,7 +33,7 @@ void charge(const PolicyState& state, PolicyTenant& tenant) {
     tenant.known = true;
     tenant.counted_ns = tenant.device_ns;
     tenant.virtual_ns = 0;
-    tenant.owed_ns = 0;
+    tenant.owed_ns = tenant.turn_ns = tenant.last_turn_ns = 0;
     tenant.was_active = false;
     tenant.budget_ns = static_cast<std::int64_t>(state.slice_ns);
     return;
@@ -41,6 +41,7 @@ void charge(const PolicyState& state, PolicyTenant& tenant) {
   const std::uint64_t used = tenant.device_ns - tenant.counted_ns;
   tenant.counted_ns = tenant.device_ns;
   tenant.virtual_ns += to_virtual(state, tenant, used);
+  tenant.turn_ns += to_virtual(state, tenant, used);
   tenant.budget_ns -= static_cast<std::int64_t>(used);
 }
 
@@ -49,21 +50,37 @@ void refill(const PolicyState& state, PolicyTenant& tenant, std::uint64_t elapse
   tenant.budget_ns = std::min(most, tenant.budget_ns + share_of(tenant, elapsed_ns));
 }
 
-// The virtual time of the lease that is furthest behind among those that ran on.
+// The virtual time of the lease that is furthest behind among those that ran on. Where nobody ran
+// on, the furthest ahead of those that stop: all that was owed is served. Else the clock would
+// stand still for a lease that sends its commands one at a time, and whoever comes next would be
+// owed all of them.
 void advance_clock(PolicyState& state) {
-  std::uint64_t least = kNoEnd;
+  std::uint64_t least = kNoEnd, most_of_stopped = 0;
   for (const auto& tenant : state.tenants) {
-    if (tenant.active && tenant.was_active) least = std::min(least, tenant.virtual_ns);
+    if (!tenant.was_active) continue;
+    if (tenant.active) {
+      least = std::min(least, tenant.virtual_ns);
+    } else {
+      most_of_stopped = std::max(most_of_stopped, tenant.virtual_ns);
+    }
   }
-  if (least != kNoEnd) state.virtual_ns = std::max(state.virtual_ns, least);
+  state.virtual_ns = std::max(state.virtual_ns, least != kNoEnd ? least : most_of_stopped);
 }
 
 std::uint64_t less(std::uint64_t ns, std::uint64_t by) {
   return ns > by ? ns - by : 0;
 }
 
+std::uint64_t longest_turn(const PolicyState& state) {
+  std::uint64_t longest = 0;
+  for (const auto& tenant : state.tenants) {
+    longest = std::max({longest, tenant.turn_ns, tenant.last_turn_ns});
+  }
+  return longest;
+}
+
 void pause(const PolicyState& state, PolicyTenant& tenant) {
-  tenant.owed_ns = less(state.virtual_ns, tenant.virtual_ns);
+  tenant.owed_ns = std::min(less(state.virtual_ns, tenant.virtual_ns), longest_turn(state));
   tenant.paused_ns = state.virtual_ns;
 }
 
@@ -78,6 +95,14 @@ void note_pauses(const PolicyState& state, PolicyTenant& tenant) {
   if (tenant.was_active && !tenant.active) pause(state, tenant);
   if (tenant.active && !tenant.was_active) come_back(state, tenant);
   tenant.was_active = tenant.active;
+}
+
+// Who has the GPU without competitors takes nothing from anybody.
+void forget_turns_alone(PolicyState& state) {
+  const auto active = std::count_if(state.tenants.begin(), state.tenants.end(),
+                                    [](const PolicyTenant& one) { return one.active; });
+  if (active > 1) return;
+  for (auto& tenant : state.tenants) tenant.turn_ns = tenant.last_turn_ns = 0;
 }
 
 // Whether `a` goes before `b`. Equal claims go to whoever waited longer.
@@ -125,6 +150,7 @@ PolicyState account(PolicyState state, std::uint64_t now_ns) {
   }
   advance_clock(state);
   for (auto& tenant : state.tenants) note_pauses(state, tenant);
+  forget_turns_alone(state);
   return state;
 }
 
@@ -144,7 +170,9 @@ std::pair<PolicyState, Choice> choose(PolicyState state, std::uint64_t now_ns) {
     }
   }
   if (choice.tenant == kNobody) return {std::move(state), choice};
-  state.tenants[choice.tenant].last_grant = ++state.grants;
+  PolicyTenant& chosen = state.tenants[choice.tenant];
+  chosen.last_grant = ++state.grants;
+  chosen.last_turn_ns = std::exchange(chosen.turn_ns, 0);
   const bool alone = active == 1 && state.kind != PolicyKind::fixed;
   choice.until_ns = alone ? kNoEnd : state.now_ns + state.slice_ns;
   choice.look_again_ns = choice.until_ns;

@@ -16,7 +16,9 @@
 // left unused. Without these few slices a lease that pauses for microseconds between its commands
 // would lose at every pause what it was owed, and the shares would drift. If it was owed more than
 // them when it paused, it is still owed that, less what the others advanced meanwhile: a program
-// whose queue runs empty for a moment just when others have had long turns loses nothing by it.
+// whose queue runs empty for a moment just when another had a long turn loses nothing by it. But
+// never more than the longest turn that anybody had: else a lease of short commands, one at a time
+// beside long ones, would save up a claim on minutes.
 //
 // `fixed` is a token bucket for each lease: it fills with the lease's share of the clock, is
 // drained by measured device time, and holds at most a few slices. A lease runs when its bucket
@@ -53,6 +55,8 @@ struct PolicyTenant {
   std::uint64_t virtual_ns = 0;  // device time times kMaxWeight / weight
   std::uint64_t owed_ns = 0;     // virtual; when it paused
   std::uint64_t paused_ns = 0;   // the state's virtual time when it paused
+  std::uint64_t turn_ns = 0;     // virtual; used since its latest grant, beside competitors
+  std::uint64_t last_turn_ns = 0;
   std::int64_t budget_ns = 0;    // fixed
   std::uint64_t last_grant = 0;  // number of the latest one
   bool was_active = false;

@@ -24,8 +24,7 @@ from tessera.client import wire
 pytestmark = pytest.mark.alone
 
 TURN_MS = 3000
-KERNEL_LOOPS = "--loops", "20000"
-SATURATING = ("saturating", *KERNEL_LOOPS)
+SATURATING = ("saturating", "--kernel-us", "1000", "--in-flight", "32")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def test_more_processes_are_no_more_time(host: Host) -> None:
 
 
 def test_larger_kernels_are_no_more_time(host: Host) -> None:
-    large = ("saturating", "--loops", "400000")
+    large = ("saturating", "--kernel-us", "30000")
     most, rest = shares(host, "equal", [[large], [SATURATING]])
     assert most == pytest.approx(0.5, abs=0.1)
     assert rest == pytest.approx(0.5, abs=0.1)

@@ -7,6 +7,8 @@ the end of its slice, by the slices that it may be owed, and by nothing that gro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,6 +154,42 @@ def test_what_was_left_unused_cannot_be_claimed_later() -> None:
     outcome = simulate(EQUAL, [late, early], 2 * SPAN)
     assert early.device >= 1000 * MS + 500 * MS - (OWED_SLICES + 2) * SLICE
     assert outcome.idle == 0
+
+
+@pytest.mark.parametrize("kind", [EQUAL, WEIGHTED])
+@pytest.mark.parametrize("begins_us", [1_000_500, 1_001_500])
+def test_who_came_alone_with_one_command_at_a_time_owes_nothing_for_it(
+    kind: int, begins_us: int
+) -> None:
+    """What a lease used while nobody else wanted the device is not held against it, whether the other
+    comes within a command or between two."""
+    early = Tenant(1 * MS, think=1 * MS)
+    late = Tenant(1 * MS, begins=begins_us * US)
+    simulate(kind, [early, late], 4 * SPAN)
+    assert max(early.waits) <= (OWED_SLICES + 2) * (SLICE + early.kernel)
+
+
+@dataclass
+class LaterSaturating(Tenant):
+    """Pauses after each command, until `saturates`: how many commands it paused after."""
+
+    saturates: int = 0
+
+    def ran_one(self, now: int) -> None:
+        self.saturates -= 1
+        if self.saturates == 0:
+            self.think = 0
+        super().ran_one(now)
+
+
+@pytest.mark.parametrize("kind", [EQUAL, WEIGHTED])
+def test_short_commands_beside_long_ones_save_up_no_claim(kind: int) -> None:
+    """One at a time they always wait for a long one; that is no claim on all the time waited."""
+    short = LaterSaturating(1 * MS, think=30 * US, saturates=100)
+    long = Tenant(40 * MS)
+    simulate(kind, [short, long], 10 * SPAN)
+    assert short.saturates < 0
+    assert max(long.waits) <= (OWED_SLICES + 2) * (SLICE + long.kernel)
 
 
 def test_short_pauses_lose_nothing_that_is_owed() -> None:

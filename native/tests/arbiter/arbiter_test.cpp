@@ -188,6 +188,10 @@ void an_endless_command_keeps_nobody_waiting_for_ever() {
   CHECK(gpu.turn(arbiter, 10 * kMs) == gpu.now - 10 * kMs + kOverrun);
   gpu.turn(arbiter, kOverrun);
   CHECK(gpu.has(1) && gpu.page->tenants[0].overruns.load() == 1);
+  // Meanwhile it is no claim.
+  gpu.run(1);
+  gpu.turn(arbiter, kMs);
+  CHECK(gpu.has(1) && gpu.page->contended.load() == 0);
   // It is charged when it ends, and then is far behind the other.
   gpu.run(1);
   gpu.use(0, kOverrun);
@@ -212,9 +216,13 @@ void the_next_is_called_a_moment_early() {
   CHECK(!gpu.has(1));
   gpu.turn(arbiter, 2 * kMs - kOverlap);
   CHECK(gpu.has(1) && !gpu.has(0) && gpu.page->tenants[0].overruns.load() == 0);
-  // What runs on is no claim to the GPU.
+  // While the first runs on, the second is not alone, however long that takes.
   gpu.run(1);
-  CHECK(gpu.turn(arbiter, kMs) > gpu.now + kMs && gpu.page->contended.load() == 0);
+  CHECK(gpu.turn(arbiter, kMs) == gpu.now + kMs && gpu.page->contended.load() == 1);
+  CHECK(gpu.has(1));
+  gpu.rest(0);
+  gpu.turn(arbiter);
+  CHECK(gpu.has(1) && gpu.page->contended.load() == 0);
 }
 
 void who_is_owed_more_goes_on_without_a_pause() {
