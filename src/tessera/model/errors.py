@@ -6,6 +6,8 @@
     |   +-- InvalidFraction
     |   +-- InvalidMemory
     |   +-- InvalidName
+    |   +-- InvalidImageName
+    |   +-- InvalidMount
     |   +-- InvalidPolicy
     |   +-- InvalidTimeSlice
     |   +-- InvalidRequest
@@ -13,6 +15,7 @@
     |   +-- LeaseNotFound
     |   +-- GpuNotFound
     |   +-- ProgramNotFound
+    |   +-- ImageNotFound
     |   +-- RouteNotFound
     +-- ConflictError                 exit 4, HTTP 409
     |   +-- NoCapacity
@@ -22,6 +25,7 @@
     |   +-- ResizeBelowUse
     |   +-- WaitEnded
     |   +-- NameInUse
+    |   +-- ImageNameInUse
     |   +-- InvalidTransition
     |   +-- LeaseNotActive
     |   +-- GpuNotInUse
@@ -32,6 +36,14 @@
     |   +-- DeviceLacksFeature
     |   +-- DaemonAlreadyRunning
     +-- NotPermitted                  exit 1, HTTP 403
+    +-- ImageError                    exit 1, HTTP 422
+    |   +-- NotAnImage
+    |   +-- ImageDamaged
+    |   +-- ImageHostile
+    |   +-- ImageTooLarge
+    |   +-- ImageUnsupported
+    |       +-- ImageEncrypted
+    |       +-- ImageOfOtherArchitecture
     +-- UnreachableError              exit 5, HTTP 503
     |   +-- DaemonUnreachable
     |   +-- DaemonStartFailed
@@ -39,6 +51,10 @@
     |   +-- DaemonVersionMismatch
     +-- HostError                     exit 1, HTTP 500
         +-- NativeProgramMissing
+        +-- ToolMissing
+        +-- ImageBuildFailed
+        +-- SandboxUnavailable
+        +-- SandboxFailed
         +-- ProgramNotExecutable
         +-- RuntimeFolderUnusable
         +-- DiskFull
@@ -54,6 +70,11 @@
         |   +-- ControlRefused
         +-- QuotaPageUnreadable
         +-- BoardUnreadable
+        +-- HypervisorMissing
+        +-- GuestKernelMissing
+        +-- MachineFailed
+        |   +-- GuestDidNotBoot
+        |   +-- GuestFailed
         +-- StoreError
             +-- StoreUnreachable
             +-- StoreTooNew
@@ -128,6 +149,14 @@ class InvalidRequest(UsageError):
     """A request body that does not have the documented form."""
 
 
+class InvalidImageName(UsageError):
+    """An image's name or digest with characters that such have not."""
+
+
+class InvalidMount(UsageError):
+    """Something of the host that cannot be mounted at that place of a sandbox."""
+
+
 class NotFoundError(TesseraError):
     """The thing named does not exist."""
 
@@ -145,6 +174,10 @@ class GpuNotFound(NotFoundError):
 
 class ProgramNotFound(NotFoundError):
     """The workload's program is not on the search path."""
+
+
+class ImageNotFound(NotFoundError):
+    """No image has this name or digest, and no file is there."""
 
 
 class RouteNotFound(NotFoundError):
@@ -184,6 +217,10 @@ class ResizeBelowUse(ConflictError):
 
 class NameInUse(ConflictError):
     """A live lease has this name."""
+
+
+class ImageNameInUse(ConflictError):
+    """Another image has this name."""
 
 
 class InvalidTransition(ConflictError):
@@ -228,6 +265,40 @@ class NotPermitted(TesseraError):
     http_status = 403
 
 
+class ImageError(TesseraError):
+    """What was offered as a container image cannot be one here; nothing of it was kept."""
+
+    http_status = 422
+
+
+class NotAnImage(ImageError):
+    """Neither a SIF file nor an OCI image layout."""
+
+
+class ImageDamaged(ImageError):
+    """Cut short, or its parts contradict each other or their digests."""
+
+
+class ImageHostile(ImageError):
+    """It holds what no honest image needs: paths that lead outside, device nodes, loops."""
+
+
+class ImageTooLarge(ImageError):
+    """It has, or claims, more bytes or files than allowed."""
+
+
+class ImageUnsupported(ImageError):
+    """A sound image of a kind that Tessera does not run."""
+
+
+class ImageEncrypted(ImageUnsupported):
+    """Its file system is encrypted."""
+
+
+class ImageOfOtherArchitecture(ImageUnsupported):
+    """Its programs are for another processor."""
+
+
 class UnreachableError(TesseraError):
     """No daemon that could answer."""
 
@@ -257,6 +328,22 @@ class HostError(TesseraError):
 
 class NativeProgramMissing(HostError):
     """A native program or library of Tessera is not installed."""
+
+
+class ToolMissing(HostError):
+    """A program of the system that images or sandboxes need is not installed."""
+
+
+class ImageBuildFailed(HostError):
+    """A tool that makes an image failed."""
+
+
+class SandboxUnavailable(HostError):
+    """The host does not let this user make a sandbox."""
+
+
+class SandboxFailed(HostError):
+    """The sandbox could not be made, or lost a part that it needs; nothing of it is left."""
 
 
 class ProgramNotExecutable(HostError):
@@ -322,6 +409,26 @@ class QuotaPageUnreadable(HostError):
 
 class BoardUnreadable(HostError):
     """The board of a GPU is missing, cut short, or of another version."""
+
+
+class HypervisorMissing(HostError):
+    """The program that runs virtual machines is not installed."""
+
+
+class GuestKernelMissing(HostError):
+    """There is no kernel that a virtual machine could start."""
+
+
+class MachineFailed(HostError):
+    """A virtual machine did not start, or ended before its program did."""
+
+
+class GuestDidNotBoot(MachineFailed):
+    """The guest's kernel, or Tessera's init in it, said nothing in the time it had."""
+
+
+class GuestFailed(MachineFailed):
+    """The guest runs but could not prepare what its program needs."""
 
 
 class StoreError(HostError):

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Tessera asks of a hypervisor, whoever implements it.
+
+A machine has a kernel, an initial file system, at most one disk, and ports: each a pair of pipes between
+the guest and a socket of this process. It has no network and no other device. What is said on the ports is
+not the hypervisor's business (tessera.hypervisor.frames).
+"""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+# The numbers of the ports; native/guest/ports.h says the same.
+CONTROL, STDIN, STDOUT, STDERR, FIRST_GPU = 1, 2, 3, 4, 5
+GPU_PORTS = 16
+PORTS = FIRST_GPU + GPU_PORTS - 1
+
+
+class Accelerator(StrEnum):
+    """What executes the guest's instructions: the processor, or a program that emulates one."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """`size` bytes of a file from `offset` on, which the guest sees as a disk that cannot be written."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """A machine that is to be started; `memory` in bytes."""
+
+    name: str
+    cpus: int
+    memory: int
+    kernel: Path
+    initramfs: bytes
+    disk: Disk | None
+    accelerator: Accelerator
+    ports: int = PORTS
+
+
+class Machine(ABC):
+    """A machine that was started. It never outlives the process that started it."""
+
+    def __init__(self, ports: dict[int, socket.socket]) -> None:
+        self.ports = ports
+        """This end of each port, by its number: connected sockets. Who takes one out closes it."""
+
+    @property
+    @abstractmethod
+    def console(self) -> str:
+        """The end of what the guest's kernel has said."""
+
+    @abstractmethod
+    async def wait(self) -> str:
+        """Waits until the machine has ended; how it did, as words for a person."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """Ends the machine at once, like a cut of its power; returns when it is gone."""
+
+
+class Hypervisor(ABC):
+    """Starts machines."""
+
+    @abstractmethod
+    async def start(self, spec: MachineSpec) -> Machine:
+        """Starts a machine and returns when its hypervisor runs, before its kernel does.
+
+        Raises MachineFailed; then nothing is left of it.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes when what was learnt of this hypervisor has to be learnt anew."""
