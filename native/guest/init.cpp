@@ -125,6 +125,7 @@ class Guest {
       gpu_.emplace(std::string(kDriverFolder) + "/gpu.sock");
       for (unsigned n = kFirstGpuPort; n <= ports_.size(); ++n) gpu_->add_port(port(n));
       enter_image(kDisk, kDriverFolder);
+      mount_shares(request_.shares);
       raise_loopback();
       program_ = start_program(request_);
     } catch (const NotStarted& error) {

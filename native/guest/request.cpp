@@ -44,6 +44,9 @@ void Request::add(const std::string& word) {
     user = number<uid_t>(value);
   } else if (name == "group") {
     group = number<gid_t>(value);
+  } else if (name == "share") {
+    if (shares.size() == kMostShares) throw BadFrame("more shares than disks can be");
+    shares.push_back(value);
   } else if (name == "terminal") {
     terminal = size_of(value);
   } else {

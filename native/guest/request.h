@@ -9,6 +9,8 @@
 
 namespace tessera::guest {
 
+inline constexpr std::size_t kMostShares = 8;
+
 struct TerminalSize {
   unsigned short rows = 0;
   unsigned short columns = 0;
@@ -22,6 +24,7 @@ struct Request {
   std::string hostname = "tessera";
   uid_t user = 0;
   gid_t group = 0;
+  std::vector<std::string> shares;       // where the disks behind the image's are mounted, in order
   std::optional<TerminalSize> terminal;  // none: three pipes
 
   // Throws BadFrame for a word that has no meaning.

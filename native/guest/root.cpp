@@ -87,6 +87,20 @@ void enter_image(const char* disk, const char* folder) {
   }
 }
 
+void mount_shares(const std::vector<std::string>& places) {
+  char disk[] = "/dev/vda";
+  for (const std::string& place : places) {
+    ++disk[sizeof disk - 2];
+    for (std::size_t end = 1; end != std::string::npos;) {
+      end = place.find('/', end + 1);
+      make_folder(place.substr(0, end));
+    }
+    if (::mount(disk, place.c_str(), "squashfs", MS_RDONLY | MS_NODEV | MS_NOSUID, nullptr) != 0) {
+      fail("mounting " + place);
+    }
+  }
+}
+
 void raise_loopback() {
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};

@@ -167,6 +167,22 @@ def test_what_the_image_lacks_and_what_the_guest_can_write(vm_host: Host, image:
     assert "no program 'no-such-program' in the image" in done.stderr
 
 
+def test_folders_of_the_host_are_there_as_they_were_and_cannot_be_written(
+    vm_host: Host, image: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    mounts = [f"{tmp_path}/one:/some/where/one", f"{tmp_path}/two"]
+    options = tuple(word for mount in mounts for word in ("--mount", mount))
+    script = (
+        f"cat /some/where/one/file {tmp_path}/two/file; echo x >/some/where/one/file || echo no"
+    )
+    done = vm_host.run(*words(image, "sh", "-c", script, options=options))
+    assert done.stdout == "onetwono\n"
+    assert (tmp_path / "one" / "file").read_text() == "one"
+
+
 def test_signals_reach_the_program_and_its_end_by_one_is_told(vm_host: Host, image: Path) -> None:
     script = (
         "trap 'echo usr1' USR1; trap 'echo term; kill -SEGV $$' TERM; echo ready;"
@@ -280,6 +296,9 @@ REFUSALS = [
     (["--image", "IMAGE", "--guest-memory", "1MiB"], 2, "cannot start in 1MiB"),
     (["--image", "IMAGE", "--guest-memory", "much"], 2, "not a memory size"),
     (["--image", "IMAGE", "--cpus", "0"], 2, "--cpus"),
+    (["--image", "IMAGE", "--mount", "/no/folder"], 2, "/no/folder"),
+    (["--image", "IMAGE", "--mount", "/etc/passwd:/x"], 2, "no folder"),
+    (["--image", "IMAGE", "--mount", "/etc:/x:rw"], 2, "cannot write"),
     (["--image", "IMAGE", "--fraction", "5/4"], 2, "at most 1"),
     (["--image", "IMAGE", "--transport", "tcp"], 2, "virtio-serial"),
     (["--image", "IMAGE", "--memory", "9TiB"], 4, "do not fit"),

@@ -19,6 +19,7 @@ from tessera.bench.calls import CallsPlan, run_calls
 from tessera.bench.control import parse_policies
 from tessera.bench.examples import WORKLOADS
 from tessera.bench.fairness import FairnessPlan, run_fairness
+from tessera.bench.machines import VM, make_image
 from tessera.bench.overhead import DEFAULT_PAIRS, OverheadPlan, run_overhead
 from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
@@ -34,6 +35,10 @@ from tessera.model.errors import InvalidRequest
 from tessera.model.policy import parse_time_slice
 from tessera.model.units import parse_memory
 
+BESIDE_BARE = "bare,shm"
+# What the image of experiments has the packages for; the first is taken unless another is named.
+MACHINE_WORKLOADS = ("online_digits", "nbody")
+
 app = typer.Typer(help="Measure leases beside the bare device.", no_args_is_help=True)
 
 
@@ -43,13 +48,18 @@ class Output(StrEnum):
 
 
 Pairs = Annotated[int, typer.Option(min=1, help="Slices of each side; 5 or more for a ratio.")]
-On = Annotated[str, typer.Option(help="Sides to measure: bare, shm, unix, tcp.", metavar="SIDES")]
+On = Annotated[
+    str, typer.Option(help="Sides to measure: bare, shm, unix, tcp, vm.", metavar="SIDES")
+]
 Fraction = Annotated[
     str | None,
     typer.Option(help="Part of the GPU per lease; unless given, as much as all of them can have."),
 ]
 Cores = Annotated[
     str | None, typer.Option(help="Cores for every process of the run, such as 0,1 or 0-3.")
+]
+InMachine = Annotated[
+    bool, typer.Option("--vm", help="Leases in virtual machines, a container in each.")
 ]
 Form = Annotated[Output, typer.Option("-o", "--output", help="What goes to standard output.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the result into this PNG, SVG or PDF file.")]
@@ -77,13 +87,18 @@ def calls(
 @app.command()
 def overhead(
     workload: Annotated[
-        str, typer.Option(help=f"One of {', '.join(WORKLOADS)}.")
-    ] = "language_model",
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(WORKLOADS)}; language_model when left out, in a machine "
+            f"{MACHINE_WORKLOADS[0]}."
+        ),
+    ] = None,
+    vm: InMachine = False,
     pairs: Pairs = DEFAULT_PAIRS,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps per slice; a slice should take seconds.")
     ] = None,
-    on: On = "bare,shm",
+    on: On = BESIDE_BARE,
     fraction: Fraction = None,
     cores: Cores = None,
     output: Form = Output.table,
@@ -91,15 +106,21 @@ def overhead(
     out: Out = None,
 ) -> None:
     """How fast an unmodified program runs on a lease, and where the rest goes."""
-    if workload not in WORKLOADS:
+    sides = parse_sides(on)
+    if vm and VM not in sides:
+        sides = (BARE, VM) if on == BESIDE_BARE else (*sides, VM)
+    choice = MACHINE_WORKLOADS if VM in sides else WORKLOADS
+    workload = workload or choice[0]
+    if workload not in choice:
         raise InvalidRequest(
-            f"'{workload}' is no workload.", f"Choose one of {', '.join(WORKLOADS)}."
+            f"'{workload}' is no workload{' of machines' if VM in sides else ''}.",
+            f"Choose one of {', '.join(choice)}.",
         )
-    plan = OverheadPlan(
-        workload=workload, sides=parse_sides(on), pairs=pairs, steps=steps, fraction=fraction
-    )
+    plan = OverheadPlan(workload=workload, sides=sides, pairs=pairs, steps=steps, fraction=fraction)
     _prepare(cores, plot)
     with Shown(plan.sides, pairs) as shown:
+        if VM in sides:
+            make_image(shown.say)
         report = run_overhead(plan, shown.say, shown.played)
     _deliver(report, output, plot, out)
 
@@ -207,6 +228,7 @@ def quarters(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each side at each duty.")] = (
         QuartersPlan.rounds
     ),
+    vm: InMachine = False,
     cores: Cores = None,
     output: Form = Output.table,
     plot: Plot = None,
@@ -227,9 +249,12 @@ def quarters(
         device_ms=device_ms,
         seconds=seconds,
         rounds=rounds,
+        transport=VM if vm else QuartersPlan.transport,
     )
     _prepare(cores, plot)
     with Shown((), 0) as shown:
+        if vm:
+            make_image(shown.say)
         report = run_quarters(plan, shown.say)
     _deliver(report, output, plot, out)
 

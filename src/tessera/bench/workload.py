@@ -23,18 +23,26 @@ def tell(message: dict[str, object]) -> None:
     print(json.dumps(message), flush=True)
 
 
+def device_seconds(work: Work) -> float | None:
+    """What the device has computed for an example so far, where the example keeps account of it."""
+    return getattr(work, "device_seconds", None)
+
+
 def turn(work: Work, steps: int, counters: Callable[[], Counters]) -> dict[str, object]:
     """Runs `steps` steps and returns the slice."""
-    before = counters()
+    before, device = counters(), device_seconds(work)
     began = time.perf_counter()
     result = work.run(steps)
     seconds = time.perf_counter() - began
     after = counters()
+    samples = {"step": [seconds / steps * 1e9]}
+    if device is not None:
+        samples["device"] = [(device_seconds(work) - device) / steps * 1e9]
     return {
         "event": "slice",
         "steps": steps,
         "seconds": seconds,
-        "samples": {"step": [seconds / steps * 1e9]},
+        "samples": samples,
         "counters": {name: after[name] - before[name] for name in NAMES},
         "result": result.hex(),
         "shown": result,

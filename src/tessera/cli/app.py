@@ -163,7 +163,8 @@ def run_command(
         typer.Option(
             "--mount",
             metavar="SRC[:DST[:rw]]",
-            help="A file or folder of the host in the sandbox, read-only without rw.",
+            help="A file or folder of the host in the sandbox, read-only without rw; in a machine a "
+            "folder, as it is at the start.",
         ),
     ] = None,
     network: Annotated[
@@ -192,14 +193,15 @@ def run_command(
         raise UsageError("A program runs in a sandbox or in a virtual machine.", "Leave one out.")
     if sandbox:
         sys.exit(_run_in_sandbox(options, image, mount or [], network))
-    if mount or network:
-        raise UsageError("--mount and --network are for --sandbox.", "Add --sandbox.")
+    if network:
+        raise UsageError("--network is for --sandbox.", "Add --sandbox.")
     if in_vm:
         from tessera.cli import vm
 
-        sys.exit(vm.main(options, vm.checked(image, cpus, guest_memory, transport.value)))
-    if image:
-        raise UsageError("--image is for --sandbox and --vm.", "Add one of them.")
+        machine = vm.checked(image, cpus, guest_memory, transport.value, mount or [])
+        sys.exit(vm.main(options, machine))
+    if image or mount:
+        raise UsageError("--image and --mount are for --sandbox and --vm.", "Add one of them.")
     if not command:
         raise UsageError("Missing argument: the program to run.", "See `tessera run --help`.")
     sys.exit(run.main(options))

@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera import paths
 from tessera.cli import run
-from tessera.hypervisor import accelerator, guest, qemu, terminal, workload
+from tessera.hypervisor import accelerator, guest, qemu, shared_folders, terminal, workload
 from tessera.hypervisor.accelerator import Verdict
-from tessera.hypervisor.base import Accelerator, Disk, MachineSpec
+from tessera.hypervisor.base import Accelerator, Disk, MachineSpec, Share
 from tessera.hypervisor.boot import Program
 from tessera.images import architecture
 from tessera.images.cache import Cache
@@ -21,6 +23,7 @@ from tessera.images.config import ImageConfig
 from tessera.images.opened import opened
 from tessera.model.errors import ImageUnsupported, TesseraError, UsageError
 from tessera.model.units import MIB, parse_memory
+from tessera.sandbox.plan import Mount, parse_mount
 
 _LEAST_MEMORY = 128 * MIB
 _BOOT_LIMITS = {Accelerator.KVM: 30.0, Accelerator.TCG: 180.0}
@@ -33,10 +36,13 @@ class VmOptions:
     image: str
     cpus: int
     memory: int
+    mounts: tuple[Mount, ...] = ()
 
 
-def checked(image: str | None, cpus: int, memory: str, transport: str) -> VmOptions:
-    """Raises UsageError or InvalidMemory."""
+def checked(
+    image: str | None, cpus: int, memory: str, transport: str, mounts: Sequence[str]
+) -> VmOptions:
+    """Raises UsageError, InvalidMemory or InvalidMount."""
     if transport == "tcp":
         raise UsageError(
             "A virtual machine has no network: its commands go over virtio-serial.",
@@ -53,7 +59,9 @@ def checked(image: str | None, cpus: int, memory: str, transport: str) -> VmOpti
             f"A guest cannot start in {memory}.",
             f"Give at least --guest-memory {_LEAST_MEMORY // MIB}MiB.",
         )
-    return VmOptions(image, cpus, size)
+    wanted = tuple(parse_mount(text) for text in mounts)
+    shared_folders.check(wanted)
+    return VmOptions(image, cpus, size, wanted)
 
 
 def main(options: run.Options, machine: VmOptions) -> int:
@@ -68,15 +76,23 @@ def main(options: run.Options, machine: VmOptions) -> int:
 
 
 def _main(options: run.Options, machine: VmOptions) -> int:
-    with opened(machine.image, Cache()) as image:
+    with opened(machine.image, Cache()) as image, ExitStack() as owner:
         architecture.check(image.image.architecture)
         program = _program(options.command, image.config, machine.image)
         primary = image.image.primary
         disk = Disk(image.path, primary.offset, primary.size)
-        return _run(options, machine, program, disk)
+        shares = shared_folders.pack(machine.mounts, owner)
+        program = replace(program, shares=tuple(share.place for share in shares))
+        return _run(options, machine, program, disk, shares)
 
 
-def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk) -> int:
+def _run(
+    options: run.Options,
+    machine: VmOptions,
+    program: Program,
+    disk: Disk,
+    shares: tuple[Share, ...],
+) -> int:
     hypervisor, kernel = qemu.Qemu(), guest.find_kernel()
     verdict = asyncio.run(
         accelerator.choose(
@@ -91,7 +107,7 @@ def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk)
     variables = {**program.variables, **lease, **guest.VARIABLES}
     work = workload.Workload(
         program=replace(program, variables=variables),
-        spec=_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict),
+        spec=replace(_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict), shares=shares),
         endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
         boot_limit=_BOOT_LIMITS[verdict.accelerator],
     )

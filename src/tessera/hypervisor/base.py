@@ -37,6 +37,14 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A disk with a folder of the host, and where the guest's program finds it."""
+
+    disk: Disk
+    place: str
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """A machine that is to be started; `memory` in bytes."""
 
@@ -48,6 +56,13 @@ class MachineSpec:
     disk: Disk | None
     accelerator: Accelerator
     ports: int = PORTS
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """All disks, in the order in which the guest finds them: the image's first."""
+        image = () if self.disk is None else (self.disk,)
+        return (*image, *(share.disk for share in self.shares))
 
 
 class Machine(ABC):

@@ -29,6 +29,8 @@ class Program:
     directory: str = "/"
     user: int = 0
     group: int = 0
+    shares: Sequence[str] = ()
+    """Where the folders of the host are to be found, in the order of their disks."""
     terminal: tuple[int, int] | None = None
 
     def words(self) -> list[str]:
@@ -37,6 +39,7 @@ class Program:
         words += [f"variable={name}={value}" for name, value in self.variables.items()]
         words += [f"hostname={self.hostname}", f"directory={self.directory}"]
         words += [f"user={self.user}", f"group={self.group}"]
+        words += [f"share={place}" for place in self.shares]
         if self.terminal:
             words.append(f"terminal={self.terminal[0]}x{self.terminal[1]}")
         return words

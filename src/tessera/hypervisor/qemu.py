@@ -23,7 +23,7 @@ from pathlib import Path
 from qemu.qmp import QMPClient, QMPError
 
 from tessera.hypervisor import child
-from tessera.hypervisor.base import Accelerator, Hypervisor, Machine, MachineSpec
+from tessera.hypervisor.base import Accelerator, Disk, Hypervisor, Machine, MachineSpec
 from tessera.hypervisor.console import Console
 from tessera.hypervisor.guest import architecture
 from tessera.model.errors import HypervisorMissing, MachineFailed
@@ -46,11 +46,11 @@ class Descriptors:
     monitor: int
     console: int
     ports: Mapping[int, int]
-    disk: int | None = None
+    disks: Sequence[int] = ()
 
     def all(self) -> list[int]:
-        fixed = [self.kernel, self.initramfs, self.monitor, self.console, *self.ports.values()]
-        return fixed if self.disk is None else [*fixed, self.disk]
+        fixed = [self.kernel, self.initramfs, self.monitor, self.console]
+        return [*fixed, *self.ports.values(), *self.disks]
 
 
 def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[str]:
@@ -69,7 +69,9 @@ def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[st
     for number, fd in given.ports.items():
         words += ["-chardev", f"socket,id=port{number},fd={fd}"]
         words += ["-device", f"virtserialport,nr={number},chardev=port{number}"]
-    return words + _disk(spec, given)
+    for number, (disk, fd) in enumerate(zip(spec.disks, given.disks, strict=True)):
+        words += _disk(number, disk, fd)
+    return words
 
 
 def _processor(spec: MachineSpec) -> list[str]:
@@ -79,20 +81,19 @@ def _processor(spec: MachineSpec) -> list[str]:
     return [*words, "-accel", "tcg", "-cpu", "max"]
 
 
-def _disk(spec: MachineSpec, given: Descriptors) -> list[str]:
-    if spec.disk is None or given.disk is None:
-        return []
-    file = {"driver": "file", "filename": "/dev/fdset/1", "read-only": True, "locking": "off"}
+def _disk(number: int, disk: Disk, fd: int) -> list[str]:
+    name = f"/dev/fdset/{number}"
+    file = {"driver": "file", "filename": name, "read-only": True, "locking": "off"}
     window = {
         "driver": "raw",
-        "node-name": "image",
+        "node-name": f"disk{number}",
         "read-only": True,
-        "offset": spec.disk.offset,
-        "size": spec.disk.size // _SECTOR * _SECTOR,
+        "offset": disk.offset,
+        "size": disk.size // _SECTOR * _SECTOR,
         "file": file,
     }
-    words = ["-add-fd", f"fd={given.disk},set=1", "-blockdev", json.dumps(window)]
-    return [*words, "-device", "virtio-blk-pci,drive=image"]
+    words = ["-add-fd", f"fd={fd},set={number}", "-blockdev", json.dumps(window)]
+    return [*words, "-device", f"virtio-blk-pci,drive=disk{number}"]
 
 
 def find_program() -> str:
@@ -149,18 +150,20 @@ def _pair(theirs: ExitStack, ours: ExitStack) -> tuple[socket.socket, socket.soc
 
 def _descriptors(spec: MachineSpec, owner: ExitStack, sockets: Sequence[int]) -> Descriptors:
     monitor, console, *ports = sockets
-    disk = None
-    if spec.disk is not None:
-        disk = os.open(spec.disk.path, os.O_RDONLY | os.O_CLOEXEC)
-        owner.callback(os.close, disk)
     return Descriptors(
         kernel=_copy(owner, spec.kernel),
         initramfs=_in_memory(owner, spec.initramfs),
         monitor=monitor,
         console=console,
         ports=dict(enumerate(ports, 1)),
-        disk=disk,
+        disks=[_opened(owner, disk) for disk in spec.disks],
     )
+
+
+def _opened(owner: ExitStack, disk: Disk) -> int:
+    fd = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
+    owner.callback(os.close, fd)
+    return fd
 
 
 def _copy(owner: ExitStack, file: Path) -> int:

@@ -6,17 +6,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tessera.hypervisor import child, cpio, guest, qemu
-from tessera.hypervisor.base import Accelerator, Disk, MachineSpec
+from tessera.hypervisor.base import Accelerator, Disk, MachineSpec, Share
 from tessera.hypervisor.qemu import Descriptors, command_line
 from tessera.model.errors import GuestKernelMissing, HypervisorMissing, MachineFailed
 
-GIVEN = Descriptors(kernel=3, initramfs=4, monitor=5, console=6, ports={1: 7, 2: 8}, disk=9)
+GIVEN = Descriptors(kernel=3, initramfs=4, monitor=5, console=6, ports={1: 7, 2: 8})
+WITH_DISK = replace(GIVEN, disks=[9])
 
 
 def spec(accelerator: Accelerator = Accelerator.TCG, disk: Disk | None = None) -> MachineSpec:
@@ -50,21 +52,31 @@ def test_a_machine_has_its_ports_and_nothing_that_was_not_asked_for() -> None:
 
 
 def test_everything_comes_by_descriptor() -> None:
-    words = command_line("qemu", spec(disk=Disk(Path("/home/me/app.sif"), 4096, 8192)), GIVEN)
+    words = command_line("qemu", spec(disk=Disk(Path("/home/me/app.sif"), 4096, 8192)), WITH_DISK)
     assert values(words, "-kernel") == ["/proc/self/fd/3"]
     assert values(words, "-initrd") == ["/proc/self/fd/4"]
     assert [value for value in values(words, "-chardev") if ",fd=" not in value] == []
-    assert values(words, "-add-fd") == ["fd=9,set=1"]
+    assert values(words, "-add-fd") == ["fd=9,set=0"]
     assert "app.sif" not in " ".join(words)
-    assert sorted(GIVEN.all()) == [3, 4, 5, 6, 7, 8, 9]
+    assert sorted(WITH_DISK.all()) == [3, 4, 5, 6, 7, 8, 9]
 
 
 def test_the_disk_is_a_window_that_cannot_be_written() -> None:
-    words = command_line("qemu", spec(disk=Disk(Path("/x"), 32768, 8192)), GIVEN)
+    words = command_line("qemu", spec(disk=Disk(Path("/x"), 32768, 8192)), WITH_DISK)
     disk = json.loads(values(words, "-blockdev")[0])
     assert (disk["driver"], disk["offset"], disk["size"]) == ("raw", 32768, 8192)
     assert disk["read-only"]
     assert disk["file"]["read-only"]
+
+
+def test_folders_of_the_host_are_disks_behind_the_images() -> None:
+    disk = Disk(Path("/x"), 0, 4096)
+    given = replace(GIVEN, disks=[9, 10])
+    machine = replace(spec(disk=disk), shares=(Share(replace(disk, size=8192), "/data"),))
+    words = command_line("qemu", machine, given)
+    assert [json.loads(word)["size"] for word in values(words, "-blockdev")] == [4096, 8192]
+    devices = [word for word in values(words, "-device") if word.startswith("virtio-blk")]
+    assert devices == ["virtio-blk-pci,drive=disk0", "virtio-blk-pci,drive=disk1"]
 
 
 def test_a_machine_may_start_no_program_and_gain_no_right() -> None:
