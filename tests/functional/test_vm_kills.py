@@ -31,22 +31,15 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def worker_of(host: Host, command: subprocess.Popen[str]) -> list[int]:
-    return [pid for pid in host.processes() if _name(pid) == "tessera-worker"]
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
+def workers_of(host: Host, _command: subprocess.Popen[str]) -> list[int]:
+    return [pid for keeper in host.processes() for pid in children(keeper, "tessera-worker")]
 
 
 VICTIMS: dict[str, Callable[[Host, subprocess.Popen[str]], list[int]]] = {
     "qemu": lambda _host, command: children(command.pid, "qemu"),
     "relay": lambda _host, command: children(command.pid, "tessera-vm-rela"),
     "command": lambda _host, command: [command.pid],
-    "worker": worker_of,
+    "worker": workers_of,
     "daemon": lambda host, _command: [pid for pid in [host.daemon_pid()] if pid],
 }
 
