@@ -172,6 +172,8 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["build", "x", "--folder", "/etc", "--suite", "y"], 2, "--folder or of --suite"),
     (["build", "x", "--folder", "/etc", "--env", "A"], 2, "sets no variable"),
     (["build", "x", "--folder", "/etc", "--cmd", "'"], 2, "quotation"),
+    (["build", "x", "--suite", "y", "--exclude", "usr/share"], 2, "from / on"),
+    (["build", "x", "--folder", "/etc", "--exclude", "/x"], 2, "for --suite"),
     (["build", "x", "--suite", "--hook"], 2, "no suite"),
     (["bogus"], 2, "No such command"),
 ]

@@ -100,6 +100,10 @@ def build(
     include: Annotated[
         list[str] | None, typer.Option("--include", help="A package more; once for each.")
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="PATH", help="Files to leave out: /usr/share/doc/*"),
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option("--mirror", help="Of Debian: a URL, or a list of sources.")
     ] = None,
@@ -120,8 +124,10 @@ def build(
     """Make an image from a folder, or from a Debian suite."""
     if (folder is None) == (suite is None):
         raise UsageError("An image is made of --folder or of --suite.", "Give one of them.")
-    if folder and (include or mirror):
-        raise UsageError("--include and --mirror are for --suite.", "Leave them out.")
+    if folder and (include or exclude or mirror):
+        raise UsageError("--include, --exclude and --mirror are for --suite.", "Leave them out.")
+    if not all(pattern.startswith("/") for pattern in exclude or []):
+        raise UsageError("What is left out is named from / on.", "For example: /usr/share/doc/*")
     names.check_name(name)
     config = _config(entrypoint, cmd, env or [], workdir, user)
     progress, cache = _Shown(), Cache()
@@ -129,8 +135,9 @@ def build(
         entry = making.from_folder(cache, folder, config, name, replace, progress)
     else:
         assert suite is not None
-        packages = tuple(include or [])
-        entry = making.from_suite(cache, suite, packages, mirror, config, name, replace, progress)
+        entry = making.from_suite(
+            cache, suite, include or (), exclude or (), mirror, config, name, replace, progress
+        )
     _print_made(entry, progress, output_format)
 
 

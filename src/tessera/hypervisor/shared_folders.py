@@ -49,7 +49,7 @@ def _pack(mount: Mount, owner: ExitStack) -> Share:
     path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
     # Not compressed: it is read a few times at most, by an emulated processor perhaps.
     words = [squashfs.tool(), mount.source, str(path), "-noappend", "-no-progress", "-quiet"]
-    words += ["-no-compression", "-no-xattrs", "-exit-on-error"]
+    words += ["-noI", "-noD", "-noF", "-noX", "-no-xattrs", "-exit-on-error"]
     done = subprocess.run(
         words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

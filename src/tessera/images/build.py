@@ -109,18 +109,20 @@ def from_suite(
     cache: Cache,
     suite: str,
     include: Sequence[str],
+    exclude: Sequence[str],
     mirror: str | None,
     config: ImageConfig,
     name: str,
     replace: bool,
     progress: Progress,
 ) -> Entry:
-    """Packs a small Debian of the suite `suite`, such as bookworm, with the packages `include`.
+    """Packs a small Debian of the suite `suite`, such as bookworm, with the packages `include`, less the
+    files whose paths match one of `exclude`, as dpkg matches them.
 
     `mirror`: a URL, or the path of a list of sources; none: mmdebstrap's own choice. Raises ToolMissing,
     ImageBuildFailed and what from_folder() raises.
     """
-    words = _bootstrap_words(suite, include, mirror)
+    words = _bootstrap_words(suite, include, exclude, mirror)
     with cache.making() as made:
         progress.step(f"Downloading and installing Debian {suite}")
         _bootstrap(words, suite, made, config)
@@ -145,7 +147,9 @@ def _bootstrap(words: Sequence[str], suite: str, made: Path, config: ImageConfig
     _complete(made, config, 0)
 
 
-def _bootstrap_words(suite: str, include: Sequence[str], mirror: str | None) -> list[str]:
+def _bootstrap_words(
+    suite: str, include: Sequence[str], exclude: Sequence[str], mirror: str | None
+) -> list[str]:
     program = shutil.which(_BOOTSTRAP)
     if program is None:
         raise ToolMissing(
@@ -158,6 +162,7 @@ def _bootstrap_words(suite: str, include: Sequence[str], mirror: str | None) -> 
     # Sandboxes and virtual machines have a /dev of their own.
     words = [program, "--quiet", "--variant=essential", "--format=tar", "--skip=output/dev"]
     words += [f"--include={','.join(include)}"] if include else []
+    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in exclude]
     return [*words, suite, "-", *([mirror] if mirror else [])]
 
 
