@@ -116,9 +116,7 @@ def test_another_lease_cannot_be_named(vm_host: Host, image: Path) -> None:
 
 def test_the_ports_of_the_machine_are_held_by_its_init(vm_host: Host, image: Path) -> None:
     """So that bytes without sense come from no program; what init itself sends is fuzzed and unit-tested."""
-    script = (
-        "for p in /dev/vport*; do echo $p; head -c 9 /dev/urandom >$p; done; exit 0"
-    )
+    script = "for p in /dev/vport*; do echo $p; head -c 9 /dev/urandom >$p; done; exit 0"
     done = vm_host.run(*words(image, "sh", "-c", script))
     ports = done.stdout.split()
     assert len(ports) == base.PORTS

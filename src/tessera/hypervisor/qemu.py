@@ -150,13 +150,14 @@ def _pair(theirs: ExitStack, ours: ExitStack) -> tuple[socket.socket, socket.soc
 
 def _descriptors(spec: MachineSpec, owner: ExitStack, sockets: Sequence[int]) -> Descriptors:
     monitor, console, *ports = sockets
+    disks = [_opened(owner, disk) for disk in spec.disks]
     return Descriptors(
         kernel=_copy(owner, spec.kernel),
         initramfs=_in_memory(owner, spec.initramfs),
         monitor=monitor,
         console=console,
         ports=dict(enumerate(ports, 1)),
-        disks=[_opened(owner, disk) for disk in spec.disks],
+        disks=disks,
     )
 
 
