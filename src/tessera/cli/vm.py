@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tessera import paths
 from tessera.cli import run
-from tessera.hypervisor import accelerator, guest, qemu, terminal, workload
+from tessera.hypervisor import accelerator, guest, holding, qemu, terminal, workload
 from tessera.hypervisor.accelerator import Verdict
 from tessera.hypervisor.base import Accelerator, Disk, MachineSpec
 from tessera.hypervisor.boot import Program
@@ -87,15 +87,18 @@ def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk)
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)
     options.transport = "unix"
     options.command = list(program.arguments)
-    lease = run.environment(run.request_lease(options), {})
-    variables = {**program.variables, **lease, **guest.VARIABLES}
-    work = workload.Workload(
-        program=replace(program, variables=variables),
-        spec=_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict),
-        endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
-        boot_limit=_BOOT_LIMITS[verdict.accelerator],
-    )
-    return asyncio.run(workload.run(work, hypervisor))
+    with holding.listen() as listener:
+        options.machine = holding.name_of(listener)
+        lease = run.environment(run.request_lease(options), {})
+        variables = {**program.variables, **lease, **guest.VARIABLES}
+        work = workload.Workload(
+            program=replace(program, variables=variables),
+            spec=_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict),
+            endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
+            boot_limit=_BOOT_LIMITS[verdict.accelerator],
+            control=listener,
+        )
+        return asyncio.run(workload.run(work, hypervisor))
 
 
 def _spec(
