@@ -95,7 +95,7 @@ class Holding:
         self._relay = relay
         self._conversation = conversation
         self._hypervisor = hypervisor
-        self._phase = Phase.RUNNING
+        self.phase = Phase.RUNNING
         self._one = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -165,8 +165,8 @@ class Holding:
     def _state(self) -> str:
         if self._one.locked():
             return "busy"
-        booting = self._phase is Phase.RUNNING and not self._conversation.goes_on
-        return "booting" if booting else self._phase.value
+        booting = self.phase is Phase.RUNNING and not self._conversation.goes_on
+        return "booting" if booting else self.phase.value
 
     async def _check(self, _: Sequence[int]) -> str:
         self._require(Phase.RUNNING)
@@ -187,7 +187,7 @@ class Holding:
                 await self._machine.go_on()
             await self._release()
             raise
-        self._phase = Phase.PAUSED
+        self.phase = Phase.PAUSED
         return ""
 
     async def _save(self, descriptors: Sequence[int]) -> str:
@@ -203,10 +203,10 @@ class Holding:
         return self._hypervisor
 
     async def _park(self, _: Sequence[int]) -> str:
-        if self._phase is not Phase.PARKED:
+        if self.phase is not Phase.PARKED:
             self._require(Phase.PAUSED, Phase.LOADED)
             self._forget_unseen()
-            self._phase = Phase.PARKED
+            self.phase = Phase.PARKED
             await self._machine.park()
         return ""
 
@@ -228,21 +228,21 @@ class Holding:
             raise ResumeRefused(error.message) from error
         if untouched:
             self._unseen = (part, os.dup(memory))
-        self._phase = Phase.LOADED
+        self.phase = Phase.LOADED
         return ""
 
     async def _go(self, _: Sequence[int]) -> str:
-        if self._phase is Phase.RUNNING:
+        if self.phase is Phase.RUNNING:
             return ""
         self._require(Phase.PAUSED, Phase.LOADED)
         try:
             await self._machine.go_on()
         except MachineFailed as error:
-            if self._phase is Phase.LOADED:
+            if self.phase is Phase.LOADED:
                 self._forget_unseen()
-                self._phase = Phase.PARKED
+                self.phase = Phase.PARKED
             raise ResumeRefused(error.message) from error
-        self._phase = Phase.RUNNING
+        self.phase = Phase.RUNNING
         await self._release()
         if self._unseen:
             part, memory = self._unseen
@@ -279,8 +279,8 @@ class Holding:
             self._unseen = None
 
     def _require(self, *phases: Phase) -> None:
-        if self._phase not in phases:
-            raise InvalidTransition(f"its machine is {self._phase}")
+        if self.phase not in phases:
+            raise InvalidTransition(f"its machine is {self.phase}")
 
 
 def _daemon_user() -> tuple[int, ...]:

@@ -131,6 +131,7 @@ def split(source: int, memory: int, size: int) -> bytes:
     pages = _Pages(memory, size)
     kept += _head(reader)
     memory_section = None
+    block = b""
     while True:
         kind, raw = reader.number(1)
         kept += raw
@@ -143,7 +144,7 @@ def split(source: int, memory: int, size: int) -> bytes:
             kept += _section_name(reader)
         if number != memory_section:
             raise UnknownStream("a part of no section")
-        _memory(reader, kept.extend, pages)
+        block = _memory(reader, kept.extend, pages, block)
         kept += _footer(reader, number)
     pages.flush()
     kept += reader.rest()
@@ -179,15 +180,15 @@ def _footer(reader: _Input, number: bytes) -> bytes:
     return raw
 
 
-def _memory(reader: _Input, keep: Callable[[bytes], None], pages: _Pages) -> None:
+def _memory(reader: _Input, keep: Callable[[bytes], None], pages: _Pages, block: bytes) -> bytes:
     """One piece of the memory's section, up to its end mark. What is of other blocks (firmware, tables) is
-    kept as it is."""
-    block = b""
+    kept as it is. `block` is that of the page before, in the piece before; returned is the last one's."""
     while True:
         word, raw = reader.number(8)
         flags, offset = word & _FLAGS, word & ~_FLAGS
         if flags == _EOS:
-            return keep(raw)
+            keep(raw)
+            return block
         if flags == _SIZES:
             keep(raw + _blocks(reader, offset))
             continue
