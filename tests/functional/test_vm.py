@@ -21,6 +21,7 @@ import pytest
 from helpers import roots
 from helpers.host import TESSERA, Host
 from helpers.images import Object, SifFile, primary
+from helpers.machines import children, said, words
 from helpers.processes import eventually, is_running
 from helpers.programs import device_environment, native
 from tessera.hypervisor import base
@@ -68,39 +69,6 @@ def vm_host(one_host: Host) -> Iterator[Host]:
     assert one_host.leases() == []
     assert one_host.lease_folders() == []
     assert one_host.processes() == []
-
-
-def words(image: Path, *command: str, options: tuple[str, ...] = ()) -> list[str]:
-    return ["run", "--vm", "--image", str(image), "--fraction", "1/4", *options, "--", *command]
-
-
-def said(errors: str) -> str:
-    """What was said beside the remark that the machine is emulated."""
-    lines = [line for line in errors.splitlines() if "the machine is emulated" not in line]
-    return "\n".join(lines)
-
-
-def children(pid: int, name: str) -> list[int]:
-    """The processes of this name that `pid` has started."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and name in _comm(entry) and _parent(entry) == pid:
-            found.append(int(entry.name))
-    return found
-
-
-def _comm(entry: Path) -> str:
-    try:
-        return (entry / "comm").read_text()
-    except OSError:
-        return ""
-
-
-def _parent(entry: Path) -> int:
-    try:
-        return int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
 
 
 def test_a_program_runs_under_another_kernel_with_its_own_streams_and_code(

@@ -43,13 +43,16 @@ def test_a_long_stream_passes_a_gate_that_opens_and_closes() -> None:
     port = Port(near, gate)
     data = random.Random(1).randbytes(4 << 20)
     seen = bytearray()
-    writer = threading.Thread(target=lambda: (port.send(data), near.shutdown(socket.SHUT_WR)))
+
+    def write() -> None:
+        port.send(data)
+        near.shutdown(socket.SHUT_WR)
 
     def read() -> None:
         while part := far.recv(1 << 16):
             seen.extend(part)
 
-    reader = threading.Thread(target=read)
+    writer, reader = threading.Thread(target=write), threading.Thread(target=read)
     writer.start()
     reader.start()
     for _ in range(20):
