@@ -22,22 +22,20 @@ from typing import Any
 
 import pytest
 
-from helpers import python_root, roots
+from helpers import python_root, roots, training
 from helpers.host import Host, Running
 from helpers.images import Object, SifFile, primary
 from helpers.machines import children, words
 from helpers.processes import eventually, is_running
 from helpers.programs import device_environment, native, run_bare
-from tessera.bench.examples import find_example
 from tessera.hypervisor import saved
 from tessera.model.errors import AlreadySuspended, StateFileDamaged, SuspendFailed
 from tessera.model.suspension import Keep
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = "--layers 1 --width 16 --heads 2 --context 16 --batch 2"
-TRAINING = [*SMALL.split(), "--json-lines", "--steps", "30", "--report-every", "2"]
-REPORTS = 15
-PROGRAM = "/language_model.py"
+TRAINING = Path(training.__file__)
+PROGRAM = f"/{TRAINING.name}"
+SETTLED = 3  # steps after which a step is always the same work
 TENANT = "tessera-bench-tenant"
 AWAY = 3.0  # seconds that a machine is away at least, where its clocks are looked at
 
@@ -54,14 +52,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def training_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image with Python, tinygrad and the example that trains a language model."""
+    """An image with Python, tinygrad and a program that trains."""
     folder = tmp_path_factory.mktemp("training")
     root = roots.fill_root(folder / "root", ["clinfo"])
     python = python_root.add_python(root, ["numpy", "numpy.libs", "tinygrad"])
-    (root / PROGRAM.lstrip("/")).write_bytes(Path(find_example("language_model")).read_bytes())
+    (root / TRAINING.name).write_bytes(TRAINING.read_bytes())
     packed = roots.squash(root, folder / "root.squashfs", packed=False).read_bytes()
     environment = [f"{name}={value}" for name, value in python_root.VARIABLES.items()]
-    config = {"Cmd": [python, PROGRAM, *TRAINING], "Env": environment}
+    config = {"Cmd": [python, PROGRAM], "Env": environment}
     says = Object(0x4006, json.dumps(config).encode(), name="oci-config.json")
     return SifFile((primary(data=packed), says)).write(folder)
 
@@ -115,7 +113,7 @@ def undisturbed() -> str:
     """The checksum of the weights without a machine, and without Tessera."""
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
-    line = [sys.executable, str(find_example("language_model")), *TRAINING]
+    line = [sys.executable, str(TRAINING)]
     done = run_bare(*line, environment={"CACHEDB": str(cache / "tinygrad.db")})
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout.splitlines()[-1])["sha256"])
@@ -123,39 +121,31 @@ def undisturbed() -> str:
 
 def train(host: Host, image: Path, moments: int, seed: int) -> str:
     """The checksum of a training in a machine that is suspended at so many random moments, each time with a
-    new daemon before it is resumed."""
+    new daemon before it is resumed. Its clock counts none of the time that it is away."""
     choice = random.Random(seed)
-    reports = sorted(choice.sample(range(1, REPORTS), moments))
-    line = [
-        "run",
-        "--vm",
-        "--image",
-        str(image),
-        "-f",
-        "1/4",
-        "-n",
-        "lm",
-        "--guest-memory",
-        "512MiB",
-    ]
-    with host.start(*line) as command:
+    chosen = sorted(choice.sample(range(training.STEPS - 20), moments))
+    line = ["run", "--vm", "--image", str(image), "-f", "1/4", "-n", "job"]
+    away, slowest = [], 0.0
+    with host.start(*line, "--guest-memory", "512MiB") as command:
         assert command.stdout is not None
-        report = 0
         for text in command.stdout:
             record: dict[str, Any] = json.loads(text)
-            if record["event"] == "result":
+            if "sha256" in record:
                 assert command.wait(30) == 0
+                assert slowest < min(away)
                 return str(record["sha256"])
-            if record["event"] != "step":
-                continue
-            report += 1
-            if report in reports:
-                time.sleep(choice.random() * 0.5)
-                suspend(host, "lm")
-                check_suspended(host, command, "lm")
+            if record["step"] > SETTLED:
+                slowest = max(slowest, record["seconds"])
+            if record["step"] in chosen:
+                time.sleep(choice.random() * 0.1)
+                suspend(host, "job")
+                began = time.monotonic()
+                check_suspended(host, command, "job")
                 host.kill_daemon()
                 assert host.leases()[0].state == "suspended"
-                resume(host, "lm")
+                time.sleep(AWAY / 2)
+                away.append(time.monotonic() - began)
+                resume(host, "job")
     assert command.stderr is not None
     raise AssertionError(f"the training ended early: {command.stderr.read()} {host.log}")
 

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Trains two layers on made-up data with tinygrad: a program by itself, small enough for an emulated machine.
+
+One JSON object for each step, with the time that it took by the monotonic clock, and one at the end with the
+SHA-256 of the weights, which is the same on every run on a device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+
+os.environ.setdefault("CL", "1")
+
+import numpy as np
+from tinygrad import Tensor, TinyJit
+from tinygrad.nn.optim import SGD
+
+STEPS, ROWS, INPUTS, HIDDEN, OUTPUTS = 200, 32, 64, 48, 8
+
+
+def main() -> None:
+    """Trains, and tells."""
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((STEPS, ROWS, INPUTS), dtype=np.float32)
+    targets = np.tanh(inputs @ random.standard_normal((INPUTS, OUTPUTS), dtype=np.float32))
+    sizes = ((INPUTS, HIDDEN), (HIDDEN, OUTPUTS))
+    layers = [
+        Tensor(random.standard_normal(size, dtype=np.float32) / 8, requires_grad=True)
+        for size in sizes
+    ]
+    optimizer = SGD(layers, lr=0.05, momentum=0.9)
+
+    def learn(rows: Tensor, wanted: Tensor) -> Tensor:
+        with Tensor.train():
+            optimizer.zero_grad()
+            guess = (rows @ layers[0]).tanh() @ layers[1]
+            loss = (guess - wanted).square().mean().backward()
+            return loss.realize(*optimizer.schedule_step())
+
+    compiled = TinyJit(learn)
+    began = time.monotonic()
+    for step in range(STEPS):
+        loss = compiled(Tensor(inputs[step]).realize(), Tensor(targets[step]).realize()).item()
+        now = time.monotonic()
+        print(json.dumps({"step": step, "loss": loss, "seconds": now - began}), flush=True)
+        began = now
+    weights = b"".join(layer.numpy().tobytes() for layer in layers)
+    print(json.dumps({"sha256": hashlib.sha256(weights).hexdigest()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
