@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from helpers import python_root, roots, training
+from helpers import python_root, roots
 from helpers.host import Host, Running
 from helpers.images import Object, SifFile, primary
 from helpers.machines import children, words
@@ -33,7 +33,8 @@ from tessera.model.errors import AlreadySuspended, StateFileDamaged, SuspendFail
 from tessera.model.suspension import Keep
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAINING = Path(training.__file__)
+TRAINING = ROOT / "tests" / "helpers" / "training.py"
+STEPS = 200
 PROGRAM = f"/{TRAINING.name}"
 SETTLED = 3  # steps after which a step is always the same work
 TENANT = "tessera-bench-tenant"
@@ -59,7 +60,7 @@ def training_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / TRAINING.name).write_bytes(TRAINING.read_bytes())
     packed = roots.squash(root, folder / "root.squashfs", packed=False).read_bytes()
     environment = [f"{name}={value}" for name, value in python_root.VARIABLES.items()]
-    config = {"Cmd": [python, PROGRAM], "Env": environment}
+    config = {"Cmd": [python, PROGRAM, str(STEPS)], "Env": environment}
     says = Object(0x4006, json.dumps(config).encode(), name="oci-config.json")
     return SifFile((primary(data=packed), says)).write(folder)
 
@@ -113,7 +114,7 @@ def undisturbed() -> str:
     """The checksum of the weights without a machine, and without Tessera."""
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
-    line = [sys.executable, str(TRAINING)]
+    line = [sys.executable, str(TRAINING), str(STEPS)]
     done = run_bare(*line, environment={"CACHEDB": str(cache / "tinygrad.db")})
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout.splitlines()[-1])["sha256"])
@@ -123,9 +124,10 @@ def train(host: Host, image: Path, moments: int, seed: int) -> str:
     """The checksum of a training in a machine that is suspended at so many random moments, each time with a
     new daemon before it is resumed. Its clock counts none of the time that it is away."""
     choice = random.Random(seed)
-    chosen = sorted(choice.sample(range(training.STEPS - 20), moments))
+    chosen = sorted(choice.sample(range(STEPS - 20), moments))
     line = ["run", "--vm", "--image", str(image), "-f", "1/4", "-n", "job"]
-    away, slowest = [], 0.0
+    away: list[float] = []
+    slowest = 0.0
     with host.start(*line, "--guest-memory", "512MiB") as command:
         assert command.stdout is not None
         for text in command.stdout:

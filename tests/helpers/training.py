@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Trains two layers on made-up data with tinygrad: a program by itself, small enough for an emulated machine.
 
@@ -11,30 +10,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
+from typing import Any
 
 os.environ.setdefault("CL", "1")
 
 import numpy as np
-from tinygrad import Tensor, TinyJit
+from tinygrad import Tensor
+from tinygrad.engine.jit import TinyJit
 from tinygrad.nn.optim import SGD
 
-STEPS, ROWS, INPUTS, HIDDEN, OUTPUTS = 200, 32, 64, 48, 8
+ROWS, INPUTS, HIDDEN, OUTPUTS = 32, 64, 48, 8
 
 
-def main() -> None:
+def main(steps: int) -> None:
     """Trains, and tells."""
     random = np.random.default_rng(0)
-    inputs = random.standard_normal((STEPS, ROWS, INPUTS), dtype=np.float32)
+    inputs = random.standard_normal((steps, ROWS, INPUTS), dtype=np.float32)
     targets = np.tanh(inputs @ random.standard_normal((INPUTS, OUTPUTS), dtype=np.float32))
     sizes = ((INPUTS, HIDDEN), (HIDDEN, OUTPUTS))
-    layers = [
+    layers: list[Any] = [
         Tensor(random.standard_normal(size, dtype=np.float32) / 8, requires_grad=True)
         for size in sizes
     ]
     optimizer = SGD(layers, lr=0.05, momentum=0.9)
 
-    def learn(rows: Tensor, wanted: Tensor) -> Tensor:
+    def learn(rows: Any, wanted: Any) -> Any:
         with Tensor.train():
             optimizer.zero_grad()
             guess = (rows @ layers[0]).tanh() @ layers[1]
@@ -43,7 +45,7 @@ def main() -> None:
 
     compiled = TinyJit(learn)
     began = time.monotonic()
-    for step in range(STEPS):
+    for step in range(steps):
         loss = compiled(Tensor(inputs[step]).realize(), Tensor(targets[step]).realize()).item()
         now = time.monotonic()
         print(json.dumps({"step": step, "loss": loss, "seconds": now - began}), flush=True)
@@ -53,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
