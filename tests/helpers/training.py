@@ -17,9 +17,9 @@ from typing import Any
 os.environ.setdefault("CL", "1")
 
 import numpy as np
-from tinygrad import Tensor
 from tinygrad.engine.jit import TinyJit
 from tinygrad.nn.optim import SGD
+from tinygrad.tensor import Tensor
 
 ROWS, INPUTS, HIDDEN, OUTPUTS = 32, 64, 48, 8
 
