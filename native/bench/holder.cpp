@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tessera-bench-holder DEVICE_MIB OWN_MIB: holds bytes that are nobody's zeros, on the device and in
-// its own memory, and shows that it runs by a line every millisecond. At the end of its input it
+// tessera-bench-holder DEVICE_MIB OWN_MIB: holds bytes that are nobody's zeros, on the device and
+// in its own memory, and shows that it runs by a line every millisecond. At the end of its input it
 // looks whether all of them are still there.
 #include <poll.h>
 #include <unistd.h>
