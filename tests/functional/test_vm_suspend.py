@@ -34,7 +34,7 @@ from tessera.model.suspension import Keep
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ROOT / "tests" / "helpers" / "training.py"
-STEPS = 200
+STEPS = 120
 PROGRAM = f"/{TRAINING.name}"
 SETTLED = 3  # steps after which a step is always the same work
 TENANT = "tessera-bench-tenant"

@@ -27,6 +27,7 @@ import struct
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from enum import StrEnum
+from functools import partial
 from typing import NoReturn, Protocol
 
 from tessera import paths
@@ -97,7 +98,7 @@ class Holding:
         self._hypervisor = hypervisor
         self.phase = Phase.RUNNING
         self._one = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unseen: tuple[saved.Part, int] | None = None
         self._ends = False
@@ -134,15 +135,17 @@ class Holding:
             if _user(peer) not in allowed:
                 peer.close()
                 continue
-            self._start(self._attend(peer))
+            # Closed by the task's end, for one that is cancelled before it began does nothing.
+            self._start(self._attend(peer)).add_done_callback(partial(_close, peer))
 
-    def _start(self, body: Awaitable[None]) -> None:
+    def _start(self, body: Awaitable[None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(body)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _attend(self, peer: socket.socket) -> None:
-        with peer, ExitStack() as owner, suppress(OSError):
+        with ExitStack() as owner, suppress(OSError):
             line, descriptors = await asyncio.to_thread(_receive, peer)
             for descriptor in descriptors:
                 owner.callback(os.close, descriptor)
@@ -281,6 +284,10 @@ class Holding:
     def _require(self, *phases: Phase) -> None:
         if self.phase not in phases:
             raise InvalidTransition(f"its machine is {self.phase}")
+
+
+def _close(peer: socket.socket, _: object) -> None:
+    peer.close()
 
 
 def _daemon_user() -> tuple[int, ...]:

@@ -231,7 +231,11 @@ def run_and_meanwhile(
         with holding.listen() as listener:
             work = workload.Workload(Program(["p"]), spec(), "/nowhere/gpu.sock", 20.0, listener)
             command = asyncio.ensure_future(workload.run(work, FakeHypervisor(behave)))
-            await asyncio.wait_for(meanwhile(holding.name_of(listener)), 20)
+            talk = asyncio.ensure_future(meanwhile(holding.name_of(listener)))
+            await asyncio.wait([command, talk], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            if talk.done():
+                talk.result()
+            talk.cancel()
             return await asyncio.wait_for(command, 20)
 
     return asyncio.run(both())
