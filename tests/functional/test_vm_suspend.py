@@ -217,6 +217,7 @@ def test_a_machine_is_whole_after_all_that_can_happen_to_it(vm_host: Host, image
                 _damage_is_named_and_nothing_lost(host)
             time.sleep(max(0.0, AWAY - (time.monotonic() - began)))
             away = time.monotonic() - began
+            stored = sum(path.stat().st_blocks * 512 for path in state_files(host))
             before = time.monotonic()
             resume(host, "vm")
             now, _ = clocks.answer()
@@ -225,12 +226,27 @@ def test_a_machine_is_whole_after_all_that_can_happen_to_it(vm_host: Host, image
             assert now - up < took + began - before + away + AWAY / 2
             assert clocks.read()[1] == pytest.approx(time.time(), abs=AWAY / 2)
             up, _ = clocks.read()
+            if to is Keep.DISK:
+                # It runs, and has not read what it did not touch.
+                assert 0 < _touched(*children(command.pid, "qemu")) < stored
         command.stdin.close()
         expected = subprocess.run(
             ["sh", "-c", "seq 1 200000 | sha256sum"], capture_output=True, text=True, check=True
         )
         assert command.stdout.read() == f"end {expected.stdout}"
         assert command.wait(30) == 0
+
+
+def _touched(pid: int) -> int:
+    """The bytes of its guest's memory that a QEMU has in its own, where that was mapped from a file."""
+    total, inside = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            inside = saved.MEMORY in line
+        elif inside and words[0] == "Rss:":
+            total += int(words[1]) * 1024
+    return total
 
 
 def _room_is_named_and_nothing_lost(host: Host, command: Running) -> None:
