@@ -340,14 +340,21 @@ def test_a_kill_at_any_moment_leaves_one_whole_thing(
             time.sleep(choice.uniform(0.3, 3.5))
             _kill(vm_host, command, relay, victim)
             both.wait(60)
-        if victim == "daemon":
+        # A QEMU that was not yet to run is missed by nobody: the state is there for another one.
+        if victim == "daemon" or (victim == "qemu" and not _ends(command)):
             _goes_on(vm_host, command)
             vm_host.run("stop", "vm")
-        code = command.wait(30)
-        if victim == "qemu" and code == 0:
-            raise AssertionError("a machine without QEMU ended well")
+        assert command.wait(30) != 0
     eventually(lambda: not is_running(relay), "the relay is gone")
     eventually(lambda: vm_host.processes() == [], "the lease is released without any request")
+
+
+def _ends(command: Running) -> bool:
+    try:
+        command.wait(10)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _kill(host: Host, command: Running, relay: int, victim: str) -> None:
@@ -355,10 +362,8 @@ def _kill(host: Host, command: Running, relay: int, victim: str) -> None:
         host.kill_daemon()
         return
     pids = {"relay": [relay], "command": [command.pid], "qemu": children(command.pid, "qemu")}
-    for pid in pids[victim]:
+    for pid in pids[victim]:  # of a machine that is away, there is no QEMU
         os.kill(pid, signal.SIGKILL)
-    if victim == "qemu" and not pids[victim]:
-        command.terminate()  # it was away: there is nothing that could be killed
 
 
 def _goes_on(host: Host, command: Running) -> None:
