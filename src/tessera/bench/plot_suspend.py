@@ -58,8 +58,11 @@ def draw_suspends(plot: Any, report: Report) -> Figure:
 
 def draw_suspended_machines(plot: Any, report: Report) -> Figure:
     """A bar for each duration, with every sample as a dot."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     figure: Figure
-    figure, axes = plot.subplots(figsize=(7.2, 2.6), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, _CAPTION, 1, 1 - _CAPTION))
+    figure, axes = plot.subplots(figsize=(7.2, 2.8), layout=layout)
     facts = report.parameters
     on_disk = int(facts["bytes_on_disk"]) / (1 << 20)
     figure.suptitle(
