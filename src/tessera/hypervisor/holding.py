@@ -129,14 +129,24 @@ class Holding:
 
     async def _accept(self, listener: socket.socket) -> NoReturn:
         loop = asyncio.get_running_loop()
-        allowed = {0, os.geteuid(), *_daemon_user()}
-        while True:
-            peer, _ = await loop.sock_accept(listener)
-            if _user(peer) not in allowed:
-                peer.close()
-                continue
-            # Closed by the task's end, for one that is cancelled before it began does nothing.
-            self._start(self._attend(peer)).add_done_callback(partial(_close, peer))
+        # Not awaited: a peer that came in the moment of a cancellation would be lost, and stay open.
+        loop.add_reader(listener, self._admit, listener, {0, os.geteuid(), *_daemon_user()})
+        try:
+            await loop.create_future()
+        finally:
+            loop.remove_reader(listener)
+        raise AssertionError("it ends by being cancelled")
+
+    def _admit(self, listener: socket.socket, allowed: set[int]) -> None:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return  # it has left again
+        if _user(peer) not in allowed:
+            peer.close()
+            return
+        # Closed by the task's end, for one that is cancelled before it began does nothing.
+        self._start(self._attend(peer)).add_done_callback(partial(_close, peer))
 
     def _start(self, body: Awaitable[None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(body)
