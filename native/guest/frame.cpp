@@ -33,6 +33,8 @@ bool fits(Kind kind, std::size_t size) {
     case Kind::size:
     case Kind::exit:
       return size == 2 * kNumber;
+    case Kind::time:
+      return size == 3 * kNumber;
   }
   return false;
 }

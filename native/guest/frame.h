@@ -22,7 +22,7 @@ namespace tessera::guest {
 inline constexpr std::size_t kHeader = 8;               // bytes
 inline constexpr std::size_t kMaxPayload = 256 * 1024;  // bytes; more than one word of a command
 inline constexpr std::size_t kMaxData = 64 * 1024;      // bytes that a lane puts into one frame
-inline constexpr std::uint32_t kGuestProtocol = 1;
+inline constexpr std::uint32_t kGuestProtocol = 2;
 
 enum class Kind : std::uint8_t {
   data = 1,     // on every port but the control port, both ways
@@ -37,6 +37,7 @@ enum class Kind : std::uint8_t {
   size = 10,    // control, host to guest: rows and columns of the terminal
   exit = 11,    // control, guest to host: exit code and ending signal, one of them 0
   end = 12,     // control, host to guest: everything has arrived, power off
+  time = 13,    // control, host to guest: what the real-time clock is to show
 };
 
 // The peer did not keep to the protocol.

@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -53,6 +54,14 @@ UniqueFd watch_children() {
   UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) throw std::system_error(errno, std::generic_category(), "a signalfd");
   return fd;
+}
+
+// A machine that was suspended does not notice: its clocks stand still meanwhile. That is right for
+// the monotonic one, which programs measure with, and wrong for the time of day.
+void set_time_of_day(const Frame& frame) {
+  const std::uint64_t seconds = std::uint64_t{frame.number(1)} << 32 | frame.number(0);
+  const timespec time{static_cast<time_t>(seconds), static_cast<long>(frame.number(2))};
+  if (::clock_settime(CLOCK_REALTIME, &time) != 0) throw BadFrame("a time that cannot be");
 }
 
 class Guest {
@@ -113,6 +122,8 @@ class Guest {
       case Kind::end:
         ended_ = true;
         return;
+      case Kind::time:
+        return set_time_of_day(frame);
       default:
         throw BadFrame("a frame that no host sends");
     }

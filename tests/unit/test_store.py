@@ -47,6 +47,7 @@ def a_lease(key: str = "0123", state: LeaseState = LeaseState.ACTIVE, age: int =
         environment_unset=("TESSERA_TOKEN",),
         command=("python", "ä b"),
         holder=ProcessId(pid=1, started=2, boot="b"),
+        machine="tessera-machine-0123456789abcdef0123456789abcdef",
         owner_uid=(1 << 32) - 2,
         reason="because",
         created_at=NOW,

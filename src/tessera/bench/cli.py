@@ -145,7 +145,14 @@ def start(
 @app.command()
 def suspend(
     pairs: Pairs = 5,
-    size: Annotated[str, typer.Option(help="Device memory of the lease: 1GiB, 256MiB.")] = "1GiB",
+    size: Annotated[
+        str | None,
+        typer.Option(help="Device memory of the lease; 1GiB, of a machine 256MiB unless given."),
+    ] = None,
+    in_vm: Annotated[
+        bool, typer.Option("--vm", help="Of a virtual machine with its lease, beside nothing.")
+    ] = False,
+    guest_memory: Annotated[str, typer.Option(help="Memory of the machine.")] = "512MiB",
     folder: Annotated[
         Path, typer.Option(help="A folder on the disk that keeps the state and the copies.")
     ] = Path("."),
@@ -155,7 +162,17 @@ def suspend(
     out: Out = None,
 ) -> None:
     """Suspending a lease to disk and resuming it, beside `cp` of as many bytes there and back."""
-    plan = SuspendPlan(folder.resolve(), pairs, parse_memory(size))
+    if in_vm:
+        from tessera.bench.suspend_vm import SuspendVmPlan, run_suspend_vm  # what images need
+
+        of_machine = SuspendVmPlan(
+            folder.resolve(), pairs, parse_memory(size or "256MiB"), parse_memory(guest_memory)
+        )
+        _prepare(cores, plot)
+        with Shown((), 0) as shown:
+            _deliver(run_suspend_vm(of_machine, shown.say), output, plot, out)
+        return
+    plan = SuspendPlan(folder.resolve(), pairs, parse_memory(size or "1GiB"))
     _prepare(cores, plot)
     with Shown(SUSPEND_SIDES, pairs) as shown:
         report = run_suspend(plan, shown.say, shown.played)

@@ -81,6 +81,7 @@ class Options:
         self.placement: str | None = None
         self.priority = "0"
         self.wait: str | None = None
+        self.machine: str | None = None
 
 
 def with_wait_limit(arguments: list[str]) -> list[str]:
@@ -211,6 +212,7 @@ def request_lease(options: Options) -> list[str]:
         "placement": options.placement,
         "priority": int(options.priority),
         "holder_pid": os.getpid(),
+        "machine": options.machine,
         "command": options.command,
     }
     path = paths.daemon_socket()

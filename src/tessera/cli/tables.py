@@ -108,6 +108,7 @@ def _state(lease: Lease) -> Text:
 def suspend_needs(needs: SuspendNeeds) -> Table:
     rows = [
         ("state to keep", format_bytes(needs.state)),
+        *([("and of the machine", format_bytes(needs.machine))] if needs.machine else []),
         ("room on disk", format_bytes(needs.disk)),
         ("room in memory", format_bytes(needs.memory)),
         ("freed on GPUs", format_bytes(needs.device)),
@@ -159,6 +160,7 @@ def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
         ("id", shown.id),
         ("state", _state(shown)),
         ("mode", f"{shown.mode.value}, through {shown.transport.value}"),
+        *([("machine", "a virtual one, suspended with the lease")] if shown.machine else []),
         ("identity", shown.identity.value),
     ]
     facts += [

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from tessera import paths
 from tessera.cli import run
-from tessera.hypervisor import accelerator, guest, qemu, shared_folders, terminal, workload
+from tessera.hypervisor import (
+    accelerator,
+    guest,
+    holding,
+    qemu,
+    shared_folders,
+    terminal,
+    workload,
+)
 from tessera.hypervisor.accelerator import Verdict
 from tessera.hypervisor.base import Accelerator, Disk, MachineSpec, Share
 from tessera.hypervisor.boot import Program
@@ -103,15 +111,20 @@ def _run(
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)
     options.transport = "unix"
     options.command = list(program.arguments)
-    lease = run.environment(run.request_lease(options), {})
-    variables = {**program.variables, **lease, **guest.VARIABLES}
-    work = workload.Workload(
-        program=replace(program, variables=variables),
-        spec=replace(_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict), shares=shares),
-        endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
-        boot_limit=_BOOT_LIMITS[verdict.accelerator],
-    )
-    return asyncio.run(workload.run(work, hypervisor))
+    with holding.listen() as listener:
+        options.machine = holding.name_of(listener)
+        lease = run.environment(run.request_lease(options), {})
+        variables = {**program.variables, **lease, **guest.VARIABLES}
+        work = workload.Workload(
+            program=replace(program, variables=variables),
+            spec=replace(
+                _spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict), shares=shares
+            ),
+            endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
+            boot_limit=_BOOT_LIMITS[verdict.accelerator],
+            control=listener,
+        )
+        return asyncio.run(workload.run(work, hypervisor))
 
 
 def _spec(

@@ -66,7 +66,14 @@ class MachineSpec:
 
 
 class Machine(ABC):
-    """A machine that was started. It never outlives the process that started it."""
+    """A machine that was started. It never outlives the process that started it.
+
+        running --pause--> paused --save, park--> parked --load--> loaded --go_on--> running
+                           paused --go_on--> running               loaded --park--> parked
+
+    A paused guest executes nothing and its clock stands still. A parked one has no hypervisor: what it is
+    lies in a file and some bytes, and its ports stay joined, with whatever bytes wait in them.
+    """
 
     def __init__(self, ports: dict[int, socket.socket]) -> None:
         self.ports = ports
@@ -80,6 +87,43 @@ class Machine(ABC):
     @abstractmethod
     async def wait(self) -> str:
         """Waits until the machine has ended; how it did, as words for a person."""
+
+    @abstractmethod
+    async def pause(self) -> None:
+        """Stops the guest. While nobody writes to a port from this side, or reads from one, no byte moves
+        from when this returns until go_on(). Raises MachineFailed."""
+
+    @abstractmethod
+    async def obstacle(self) -> str:
+        """Why the guest's state cannot be saved, for a person; empty where it can. Raises MachineFailed."""
+
+    @abstractmethod
+    def memory_in_use(self) -> int:
+        """The bytes that saving the guest's memory takes now, at most."""
+
+    @abstractmethod
+    async def save(self, memory: int) -> bytes:
+        """Writes a paused guest's memory into this file, which is empty, and returns the rest of its state.
+        The guest is paused as before.
+
+        Raises OSError where the file cannot be written, SuspendFailed, MachineFailed.
+        """
+
+    @abstractmethod
+    async def park(self) -> None:
+        """Ends the hypervisor of a guest that is saved, or of one that is loaded and has not run."""
+
+    @abstractmethod
+    async def load(self, memory: int, state: bytes) -> None:
+        """Makes a parked guest ready to go on from what save() wrote and returned. It maps the file, which
+        must stay as it is, and never changes it.
+
+        Raises MachineFailed; the guest then is parked as before.
+        """
+
+    @abstractmethod
+    async def go_on(self) -> None:
+        """Lets a paused or loaded guest run. Raises MachineFailed; a loaded one then is parked again."""
 
     @abstractmethod
     async def end(self) -> None:

@@ -29,9 +29,9 @@ class Program:
     directory: str = "/"
     user: int = 0
     group: int = 0
+    terminal: tuple[int, int] | None = None
     shares: Sequence[str] = ()
     """Where the folders of the host are to be found, in the order of their disks."""
-    terminal: tuple[int, int] | None = None
 
     def words(self) -> list[str]:
         """As the guest reads them (protocol/guest.md)."""
@@ -54,6 +54,8 @@ class Control:
         self._decoder = Decoder()
         self._ready: list[Frame] = []
         self._loop = asyncio.get_running_loop()
+        self.silence = asyncio.Lock()
+        """Who holds it keeps this side silent: whatever is to be sent waits."""
 
     async def receive(self) -> Frame:
         """The next frame. Raises BadFrame, or EOFError where the machine is gone."""
@@ -66,7 +68,8 @@ class Control:
 
     async def send(self, kind: Kind, payload: bytes = b"") -> None:
         """Raises OSError where the machine is gone."""
-        await self._loop.sock_sendall(self._port, frames.encode(kind, payload))
+        async with self.silence:
+            await self._loop.sock_sendall(self._port, frames.encode(kind, payload))
 
     async def start(self, program: Program) -> None:
         """Tells the guest what to run. Raises OSError."""

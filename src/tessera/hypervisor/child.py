@@ -19,6 +19,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ class Child:
                 user=user.uid if user else None,
                 group=user.gid if user else None,
                 extra_groups=user.groups if user else None,
-                preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread runs yet
+                preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - other threads sleep
             )
         except (OSError, subprocess.SubprocessError) as error:
             self._log.close()
@@ -105,6 +106,17 @@ class Child:
         self._log.seek(0)
         said = self._log.read()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
         return f"{how}. {said}".rstrip()
+
+    async def stop(self) -> None:
+        """Keeps it from running; returns when it does not any more, or has ended."""
+        self._process.send_signal(signal.SIGSTOP)
+        changes = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        with suppress(ChildProcessError):
+            await asyncio.to_thread(os.waitid, os.P_PID, self.pid, changes)
+
+    def go_on(self) -> None:
+        """Lets it run again."""
+        self._process.send_signal(signal.SIGCONT)
 
     async def end(self) -> None:
         """Kills it, if it runs, and returns when it is gone."""

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-VERSION = 1
+VERSION = 2
 MAX_PAYLOAD = 256 * 1024
 MAX_DATA = 64 * 1024
 _HEADER = struct.Struct("<IB3s")
@@ -28,10 +28,16 @@ class Kind(IntEnum):
     SIZE = 10
     EXIT = 11
     END = 12
+    TIME = 13
 
 
 _FEWEST = {Kind.DATA: 1, Kind.WORD: 1, Kind.HELLO: _NUMBER, Kind.FAILED: _NUMBER}
-_EXACTLY = {Kind.SIGNAL: _NUMBER, Kind.SIZE: 2 * _NUMBER, Kind.EXIT: 2 * _NUMBER}
+_EXACTLY = {
+    Kind.SIGNAL: _NUMBER,
+    Kind.SIZE: 2 * _NUMBER,
+    Kind.EXIT: 2 * _NUMBER,
+    Kind.TIME: 3 * _NUMBER,
+}
 
 
 class BadFrame(Exception):

@@ -5,6 +5,10 @@ Nothing of a machine has a name in a file system: kernel, initial file system, d
 QMP connection are descriptors that QEMU is born with. So nothing is left behind, whoever is killed, no path
 has to be readable for QEMU's own user, and QEMU can open nothing else.
 
+The process that starts a machine keeps QEMU's ends of the ports, too. So a machine can be suspended to a
+file, its QEMU ended and another one started in its place (tessera.hypervisor.qemu_machine), and nobody at the
+other ends hears of it: bytes that were on their way stay in the sockets.
+
 QEMU has the devices named here and no others, no right to start programs or to gain privileges (-sandbox),
 and where root started it, a user of its own (tessera.hypervisor.child).
 """
@@ -14,18 +18,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from qemu.qmp import QMPClient, QMPError
 
 from tessera.hypervisor import child
 from tessera.hypervisor.base import Accelerator, Disk, Hypervisor, Machine, MachineSpec
-from tessera.hypervisor.console import Console
 from tessera.hypervisor.guest import architecture
+from tessera.hypervisor.migration import RAM
+from tessera.hypervisor.qemu_machine import QemuMachine
 from tessera.model.errors import HypervisorMissing, MachineFailed
 
 KVM = Path("/dev/kvm")
@@ -47,10 +50,13 @@ class Descriptors:
     console: int
     ports: Mapping[int, int]
     disks: Sequence[int] = ()
+    memory: int | None = None
+    """A guest's memory that was saved: the machine is to wait for the rest of its state."""
 
     def all(self) -> list[int]:
         fixed = [self.kernel, self.initramfs, self.monitor, self.console]
-        return [*fixed, *self.ports.values(), *self.disks]
+        memory = [] if self.memory is None else [self.memory]
+        return [*fixed, *self.ports.values(), *self.disks, *memory]
 
 
 def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[str]:
@@ -58,7 +64,7 @@ def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[st
     words = [program, "-nodefaults", "-no-user-config", "-no-reboot", "-sandbox", _SANDBOX]
     words += ["-name", f"tessera-{spec.name}", "-display", "none", "-vga", "none"]
     words += ["-machine", "q35,usb=off,vmport=off", *_processor(spec)]
-    words += ["-m", f"{-(-spec.memory // _MIB)}M"]
+    words += _memory(spec, given)
     words += ["-kernel", f"/proc/self/fd/{given.kernel}"]
     words += ["-initrd", f"/proc/self/fd/{given.initramfs}"]
     words += ["-append", f"{_COMMAND_LINE} tessera_ports={spec.ports}"]
@@ -79,6 +85,27 @@ def _processor(spec: MachineSpec) -> list[str]:
     if spec.accelerator is Accelerator.KVM:
         return [*words, "-accel", "kvm", "-cpu", "host"]
     return [*words, "-accel", "tcg", "-cpu", "max"]
+
+
+def memory_size(spec: MachineSpec) -> int:
+    """What the guest really has: whole mebibytes."""
+    return -(-spec.memory // _MIB) * _MIB
+
+
+def _memory(spec: MachineSpec, given: Descriptors) -> list[str]:
+    words = ["-m", f"{memory_size(spec) // _MIB}M"]
+    if given.memory is None:
+        return words
+    # Mapped privately: what the guest writes is its own, the file stays as it is.
+    file = {
+        "qom-type": "memory-backend-file",
+        "id": RAM,
+        "size": memory_size(spec),
+        "mem-path": f"/proc/self/fd/{given.memory}",
+        "share": False,
+    }
+    words += ["-object", json.dumps(file), "-machine", f"memory-backend={RAM}"]
+    return [*words, "-S", "-incoming", "defer"]
 
 
 def _disk(number: int, disk: Disk, fd: int) -> list[str]:
@@ -118,47 +145,48 @@ class Qemu(Hypervisor):
         return f"{self.program} {facts.st_size} {facts.st_mtime_ns}"
 
     async def start(self, spec: MachineSpec) -> Machine:
-        with ExitStack() as theirs, ExitStack() as ours:
-            ends = [_pair(theirs, ours) for _ in range(spec.ports + 2)]
-            monitor, console, *ports = ends
+        with ExitStack() as owned:
             try:
-                given = _descriptors(spec, theirs, [end.fileno() for end, _ in ends])
+                disks = [_opened(owned, disk) for disk in spec.disks]
             except OSError as error:
-                raise MachineFailed(f"The machine cannot have its files: {error}.") from error
-            user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
-            words = command_line(self.program, spec, given)
-            process = child.Child(words, given.all(), user)
-            theirs.close()
-            machine = QemuMachine(
-                process,
-                Console(console[1]),
-                {number: end for number, (_, end) in enumerate(ports, 1)},
-            )
-            try:
-                await machine.connect(monitor[1])
-            except BaseException:
-                await machine.end()
-                raise
-            ours.pop_all()
+                raise _no_files(error) from error
+            launch = partial(self._launch, spec, disks)
+            machine = QemuMachine(launch, spec.ports, memory_size(spec), owned.pop_all())
+        try:
+            await machine.power_on()
+        except BaseException:
+            await machine.end()
+            raise
         return machine
 
+    def _launch(
+        self,
+        spec: MachineSpec,
+        disks: Sequence[int],
+        monitor: int,
+        console: int,
+        ports: Sequence[int],
+        memory: int | None,
+    ) -> child.Child:
+        with ExitStack() as owner:
+            try:
+                given = Descriptors(
+                    kernel=_copy(owner, spec.kernel),
+                    initramfs=_in_memory(owner, spec.initramfs),
+                    monitor=monitor,
+                    console=console,
+                    ports=dict(enumerate(ports, 1)),
+                    disks=disks,
+                    memory=memory,
+                )
+            except OSError as error:
+                raise _no_files(error) from error
+            user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
+            return child.Child(command_line(self.program, spec, given), given.all(), user)
 
-def _pair(theirs: ExitStack, ours: ExitStack) -> tuple[socket.socket, socket.socket]:
-    one, other = socket.socketpair()
-    return theirs.enter_context(one), ours.enter_context(other)
 
-
-def _descriptors(spec: MachineSpec, owner: ExitStack, sockets: Sequence[int]) -> Descriptors:
-    monitor, console, *ports = sockets
-    disks = [_opened(owner, disk) for disk in spec.disks]
-    return Descriptors(
-        kernel=_copy(owner, spec.kernel),
-        initramfs=_in_memory(owner, spec.initramfs),
-        monitor=monitor,
-        console=console,
-        ports=dict(enumerate(ports, 1)),
-        disks=disks,
-    )
+def _no_files(error: OSError) -> MachineFailed:
+    return MachineFailed(f"The machine cannot have its files: {error}.")
 
 
 def _opened(owner: ExitStack, disk: Disk) -> int:
@@ -182,41 +210,3 @@ def _in_memory(owner: ExitStack, content: bytes) -> int:
     while view:
         view = view[os.write(fd, view) :]
     return fd
-
-
-class QemuMachine(Machine):
-    """A QEMU process."""
-
-    def __init__(
-        self, process: child.Child, console: Console, ports: dict[int, socket.socket]
-    ) -> None:
-        super().__init__(ports)
-        self.process = process
-        self._console = console
-        self._monitor = QMPClient("tessera")
-
-    async def connect(self, monitor: socket.socket) -> None:
-        """Waits until QEMU has made its devices and answers. Raises MachineFailed."""
-        try:
-            await self._monitor.connect(monitor)
-        except (QMPError, OSError, EOFError) as error:
-            raise MachineFailed(
-                f"QEMU did not start: it {await self.wait()}",
-                "Run `tessera doctor`, which looks for what a machine needs.",
-            ) from error
-
-    @property
-    def console(self) -> str:
-        return self._console.text
-
-    async def wait(self) -> str:
-        return await self.process.wait()
-
-    async def end(self) -> None:
-        # In this order: a monitor that still answers is waited for.
-        await self.process.end()
-        with suppress(QMPError, OSError, EOFError):
-            await self._monitor.disconnect()
-        self._console.close()
-        for port in self.ports.values():
-            port.close()

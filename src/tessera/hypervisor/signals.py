@@ -31,6 +31,7 @@ class Signals:
         self._loop = asyncio.get_running_loop()
         self._unwanted: asyncio.Future[int] = self._loop.create_future()
         self._control: Control | None = None
+        self._held = False
         self._sending: set[asyncio.Task[None]] = set()
         # Who starts a program under nohup, or behind a script's &, wants some of them ignored.
         self._taken = [n for n in _PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
@@ -63,8 +64,12 @@ class Signals:
         finally:
             self._control = None
 
+    def hold(self, held: bool) -> None:
+        """A program that is suspended takes no signal: while it is `held` they are our own again."""
+        self._held = held
+
     def _take(self, number: signal.Signals) -> None:
-        if self._control is not None:
+        if self._control is not None and not self._held:
             self._send(Kind.SIGNAL, numbers(number))
         elif not self._unwanted.done():
             self._unwanted.set_result(number)

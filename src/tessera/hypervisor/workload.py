@@ -5,13 +5,17 @@ This process is the lease's holder, QEMU's parent and the relay's. Each of the t
 the kernel kills both children when this process ends, this process ends the rest when a child does, and
 the daemon, which watches the holder, gives the lease back. So there is no state in which a part is left over,
 and nothing has to be found and cleaned up by the next command. (A supervisor behind the daemon's back was
-refused for now: a machine that outlives its command needs a place of its own in the lease's record.)
+refused: a machine that outlives its command needs somebody who looks after it.)
 
     boot ----> running ----> ended       by its program
+      |         |   ^
+      |         v   |
+      |       suspended                  at the daemon's word (tessera.hypervisor.holding)
       |           |
       +-----------+--------> broken      QEMU or the relay ended first, or the guest broke the protocol
 
-Signals that come before the program runs end the command as they end any; later ones are the program's.
+Signals that come before the program runs, or while it is suspended, end the command as they end any; others
+are the program's.
 """
 
 from __future__ import annotations
@@ -19,9 +23,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
+import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tessera.hypervisor import boot, relay, terminal
 from tessera.hypervisor.base import (
@@ -35,7 +42,8 @@ from tessera.hypervisor.base import (
 )
 from tessera.hypervisor.boot import Control, Program, last_words
 from tessera.hypervisor.child import Child
-from tessera.hypervisor.frames import BadFrame, Frame, Kind
+from tessera.hypervisor.frames import BadFrame, Frame, Kind, numbers
+from tessera.hypervisor.holding import Holding
 from tessera.hypervisor.signals import Signals
 from tessera.hypervisor.streams import Streams
 from tessera.hypervisor.tasks import first_of
@@ -57,13 +65,15 @@ _POWER_OFF = 5.0
 class Workload:
     """A program, the machine to run it in, and the socket of its lease's gatekeeper.
 
-    The guest has `boot_limit` seconds until its init must have spoken.
+    The guest has `boot_limit` seconds until its init must have spoken. At `control` the daemon may suspend
+    the machine; without it, nobody can.
     """
 
     program: Program
     spec: MachineSpec
     endpoint: str
     boot_limit: float
+    control: socket.socket | None = None
 
 
 async def run(workload: Workload, hypervisor: Hypervisor) -> int:
@@ -88,7 +98,11 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         joined = relay.start(workload.endpoint, gpu_ports)
         parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
-        code = await first_of(session.run(), _end_of_relay(joined))
+        bodies: list[Coroutine[Any, Any, int]] = [session.run(), _end_of_relay(joined)]
+        if workload.control:
+            holding = Holding(machine, joined, session, hypervisor.fingerprint())
+            bodies.append(holding.serve(workload.control))
+        code = await first_of(*bodies)
         await session.power_off()
         return code
 
@@ -117,6 +131,31 @@ class _Session:
         self._machine = machine
         self._signals = signals
         self._control: Control | None = None
+        self._streams: Streams | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a program runs in the guest."""
+        return self._streams is not None
+
+    async def hold(self) -> None:
+        """From when this returns no byte passes, and signals are ours."""
+        assert self._control
+        assert self._streams
+        await self._control.silence.acquire()
+        self._streams.gate.close()
+        self._signals.hold(True)
+
+    async def let_go(self) -> None:
+        """Bytes and signals pass again, and the guest is told the time of day."""
+        assert self._control
+        assert self._streams
+        self._signals.hold(False)
+        self._streams.gate.open()
+        self._control.silence.release()
+        seconds, part = divmod(time.time_ns(), 1_000_000_000)
+        with suppress(OSError):  # a machine that is gone is noticed by who waits for it
+            await self._control.send(Kind.TIME, numbers(seconds & 0xFFFFFFFF, seconds >> 32, part))
 
     async def run(self) -> int:
         """The program's exit code, once everything that it wrote is written.
@@ -134,8 +173,9 @@ class _Session:
         """Lets the guest end by itself, for as long as a guest that means well needs."""
         assert self._control
         with suppress(OSError, TimeoutError):
-            await self._control.send(Kind.END)
-            await asyncio.wait_for(self._machine.wait(), _POWER_OFF)
+            async with asyncio.timeout(_POWER_OFF):
+                await self._control.send(Kind.END)
+                await self._machine.wait()
 
     async def _run(self) -> int:
         self._control = control = await boot.greet(self._machine, self._limit)
@@ -147,6 +187,7 @@ class _Session:
         streams = Streams((ports[STDIN], ports[STDOUT], ports[STDERR]))
         with terminal.raw() if self._program.terminal else nullcontext():
             streams.start()
+            self._streams = streams
             with self._signals.passed_on(control):
                 code = await _exit_code(control)
             await streams.drained()

@@ -358,6 +358,7 @@ class LeaseService:
             priority=request.priority,
             command=request.command,
             holder=holder,
+            machine=request.machine if holder else None,
             owner_uid=peer.uid,
             created_at=now,
             updated_at=now,

@@ -102,7 +102,7 @@ class Suspending:
     async def _ask(self, lease: Lease) -> None:
         try:
             socket = self._leases.workspace(lease.id).control
-            settled = await suspension.settled(lease, socket, self._now)
+            settled = await suspension.settled(lease, socket, self._states, self._now)
             self._leases.step(settled)
             if settled.state is LeaseState.ACTIVE:
                 self._states.discard(lease.id)

@@ -149,6 +149,11 @@ class LeaseRequest(Sized):
         default=None, description="when a daemon that was restarted was asked the same"
     )
     holder_pid: int | None = Field(default=None, ge=1, le=(1 << 22))
+    machine: str | None = Field(
+        default=None,
+        pattern=r"^tessera-machine-[0-9a-f]{32}$",
+        description="of a holder that runs a virtual machine: the abstract socket where it listens",
+    )
     command: tuple[str, ...] = Field(default=(), max_length=4096)
 
     @field_validator("name")
@@ -218,6 +223,9 @@ class Lease(BaseModel):
     )
     command: tuple[str, ...] = ()
     holder: ProcessId | None = None
+    machine: str | None = Field(
+        default=None, description="where a holder that runs a virtual machine listens"
+    )
     gatekeeper: ProcessId | None = None
     owner_uid: int
     reason: str | None = Field(default=None, description="why the lease failed or ended early")

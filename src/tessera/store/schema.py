@@ -62,6 +62,7 @@ class LeaseRow(Base):
     environment_unset: Mapped[list[str]] = mapped_column(JSON)
     command: Mapped[list[str]] = mapped_column(JSON)
     holder: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    machine: Mapped[str | None] = mapped_column(String(64))
     gatekeeper: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     owner_uid: Mapped[int] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(String(4096))
@@ -119,10 +120,11 @@ def _add_missing_columns(connection: Connection) -> None:
 
 
 # Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies,
-# version 3 priority.
+# version 3 priority, version 4 machine.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_tables,
     _add_sharing,
+    _add_missing_columns,
     _add_missing_columns,
 )
 

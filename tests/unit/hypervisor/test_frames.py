@@ -25,7 +25,7 @@ def payloads(kind: Kind) -> st.SearchStrategy[bytes]:
         return st.binary(min_size=1, max_size=300)
     if kind in (Kind.HELLO, Kind.FAILED):
         return st.binary(min_size=4, max_size=300)
-    size = {Kind.SIGNAL: 4, Kind.SIZE: 8, Kind.EXIT: 8}.get(kind, 0)
+    size = {Kind.SIGNAL: 4, Kind.SIZE: 8, Kind.EXIT: 8, Kind.TIME: 12}.get(kind, 0)
     return st.binary(min_size=size, max_size=size)
 
 
@@ -58,10 +58,11 @@ def test_any_bytes_are_frames_or_refused(data: bytes) -> None:
     "data",
     [
         b"\0\0\0\0\0\0\0\0",
-        b"\0\0\0\0\x0d\0\0\0",
+        b"\0\0\0\0\x0e\0\0\0",
         encode(Kind.DATA),
         encode(Kind.OPEN, b"x"),
         encode(Kind.EXIT, numbers(1)),
+        encode(Kind.TIME, numbers(1, 2)),
         encode(Kind.HELLO, b"abc"),
         encode(Kind.DATA, bytes(frames.MAX_PAYLOAD + 1)),
         b"\x01\0\0\0\x01\0\0\x01x",

@@ -7,13 +7,14 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tessera.hypervisor import accelerator, frames, guest, workload
+from tessera.hypervisor import accelerator, frames, guest, holding, workload
 from tessera.hypervisor.base import CONTROL, STDERR, STDIN, STDOUT, Accelerator, MachineSpec
 from tessera.hypervisor.boot import Program
 from tessera.hypervisor.fake import Behaviour, FakeGuest, FakeHypervisor, cat
@@ -205,3 +206,106 @@ def test_without_kvm_nothing_is_tried(tmp_path: Path) -> None:
     found = verdict(dead, tmp_path / "answer", tmp_path / "kvm")
     assert (found.accelerator, list(tmp_path.iterdir())) == (Accelerator.TCG, [])
     assert str(tmp_path / "kvm") in found.why
+
+
+async def ask(name: str, word: str) -> str:
+    """What a command answers that runs a machine; nothing where it does not listen to us."""
+    reader, writer = await asyncio.open_unix_connection(f"\0{name}")
+    writer.write(word.encode() + b"\n")
+    try:
+        return (await reader.readline()).decode().strip()
+    except ConnectionResetError:
+        return ""
+    finally:
+        writer.close()
+
+
+async def until_it_runs(name: str) -> None:
+    while await ask(name, "state") != "ok running":
+        await asyncio.sleep(0.01)
+
+
+def run_and_meanwhile(
+    behave: Behaviour, meanwhile: Callable[[str], Coroutine[None, None, None]]
+) -> int:
+    """Runs a program, while somebody talks to the command."""
+
+    async def both() -> int:
+        with holding.listen() as listener:
+            work = workload.Workload(Program(["p"]), spec(), "/nowhere/gpu.sock", 20.0, listener)
+            command = asyncio.ensure_future(workload.run(work, FakeHypervisor(behave)))
+            talk = asyncio.ensure_future(meanwhile(holding.name_of(listener)))
+            await asyncio.wait([command, talk], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            if talk.done():
+                talk.result()
+            talk.cancel()
+            return await asyncio.wait_for(command, 20)
+
+    return asyncio.run(both())
+
+
+def test_a_guest_that_was_paused_lost_nothing_and_is_told_the_time() -> None:
+    heard: list[frames.Frame] = []
+
+    async def talk(machine: FakeGuest) -> None:
+        heard.append(await machine.hear(STDIN))
+        heard.append(await machine.hear(CONTROL))
+        await machine.say(Kind.DATA, b"late", STDOUT)
+        await machine.exit(0)
+
+    async def meanwhile(name: str) -> None:
+        await until_it_runs(name)
+        assert await ask(name, "pause") == "ok"
+        assert await ask(name, "state") == "ok paused"
+        os.write(stdin, b"said while it was away")
+        await asyncio.sleep(0.1)
+        assert heard == []
+        assert await ask(name, "go") == "ok"
+
+    with pipes() as (stdin, stdout, _):
+        assert run_and_meanwhile(starting(talk), meanwhile) == 0
+        assert os.read(stdout, 100) == b"late"
+    told = heard[1]
+    assert (heard[0].payload, told.kind) == (b"said while it was away", Kind.TIME)
+    assert abs(told.number(0) + (told.number(1) << 32) - time.time()) < 5
+    assert told.number(2) < 1_000_000_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_program_is_suspended_ends_the_command(number: signal.Signals) -> None:
+    async def talk(machine: FakeGuest) -> None:
+        await machine.hear(CONTROL)
+
+    async def meanwhile(name: str) -> None:
+        await until_it_runs(name)
+        assert await ask(name, "pause") == "ok"
+        os.kill(os.getpid(), number)
+
+    assert run_and_meanwhile(starting(talk), meanwhile) == 128 + number
+
+
+def test_a_program_that_has_ended_is_not_held_up_by_a_suspend() -> None:
+    async def talk(machine: FakeGuest) -> None:
+        await machine.exit(3)
+
+    async def meanwhile(name: str) -> None:
+        with suppress(OSError):
+            await until_it_runs(name)
+            await ask(name, "pause")
+            await ask(name, "go")
+
+    assert run_and_meanwhile(starting(talk), meanwhile) == 3
+
+
+def test_strangers_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk(machine: FakeGuest) -> None:
+        await machine.hear(STDIN)
+        await machine.exit(0)
+
+    async def meanwhile(name: str) -> None:
+        monkeypatch.setattr(holding, "_user", lambda _: 12345)
+        assert await ask(name, "pause") == ""
+        os.write(stdin, b"x")
+
+    with pipes() as (stdin, _, _):
+        assert run_and_meanwhile(starting(talk), meanwhile) == 0
