@@ -157,8 +157,8 @@ class FakeKernel(Files):
             "sriov_numvfs": self._set_virtual,
             "create": self._create,
             "remove": lambda path, _: self._remove(path.parent.name),
-            "current_vgpu_type": lambda path, text: path.write_text(text + "\n") and None,
-            "sriov_drivers_autoprobe": lambda path, text: path.write_text(text + "\n") and None,
+            "current_vgpu_type": self.put,
+            "sriov_drivers_autoprobe": self.put,
         }
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera import paths
-from tessera.cli import run
+from tessera.cli import run, vm_direct
 from tessera.hypervisor import accelerator, guest, qemu, terminal, workload
 from tessera.hypervisor.accelerator import Verdict
 from tessera.hypervisor.base import Accelerator, Disk, MachineSpec
@@ -23,6 +23,7 @@ from tessera.model.errors import ImageUnsupported, TesseraError, UsageError
 from tessera.model.units import MIB, parse_memory
 
 _LEAST_MEMORY = 128 * MIB
+_HUGE_PAGE = 2 * MIB
 _BOOT_LIMITS = {Accelerator.KVM: 30.0, Accelerator.TCG: 180.0}
 
 
@@ -33,6 +34,9 @@ class VmOptions:
     image: str
     cpus: int
     memory: int
+    direct: tuple[str, ...] = ()
+    without_reset: bool = False
+    huge_pages: bool = False
 
 
 def checked(image: str | None, cpus: int, memory: str, transport: str) -> VmOptions:
@@ -54,6 +58,23 @@ def checked(image: str | None, cpus: int, memory: str, transport: str) -> VmOpti
             f"Give at least --guest-memory {_LEAST_MEMORY // MIB}MiB.",
         )
     return VmOptions(image, cpus, size)
+
+
+def with_devices(
+    machine: VmOptions, direct: list[str] | None, without_reset: bool, huge_pages: bool
+) -> VmOptions:
+    """The machine with devices of the host. Raises UsageError."""
+    if without_reset and not direct:
+        raise UsageError("--without-reset is for --direct.", "Add --direct DEVICE.")
+    devices = tuple(part for text in direct or [] for part in text.split(",") if part)
+    memory = -(-machine.memory // _HUGE_PAGE) * _HUGE_PAGE if huge_pages else machine.memory
+    return replace(
+        machine,
+        memory=memory,
+        direct=devices,
+        without_reset=without_reset,
+        huge_pages=huge_pages,
+    )
 
 
 def main(options: run.Options, machine: VmOptions) -> int:
@@ -87,6 +108,13 @@ def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk)
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)
     options.transport = "unix"
     options.command = list(program.arguments)
+    if machine.direct:
+        taken = vm_direct.request(
+            options, machine.direct, machine.memory, machine.without_reset, machine.huge_pages
+        )
+        spec = vm_direct.with_devices(_spec(taken.id, machine, kernel, disk, verdict), taken)
+        work = workload.Workload(program, spec, None, _BOOT_LIMITS[verdict.accelerator])
+        return asyncio.run(workload.run(work, hypervisor))
     lease = run.environment(run.request_lease(options), {})
     variables = {**program.variables, **lease, **guest.VARIABLES}
     work = workload.Workload(
@@ -109,6 +137,7 @@ def _spec(
         initramfs=guest.initramfs(kernel),
         disk=disk,
         accelerator=verdict.accelerator,
+        huge_pages=machine.huge_pages,
     )
 
 

@@ -3,7 +3,8 @@
 
 Nothing of a machine has a name in a file system: kernel, initial file system, disk, ports, console and the
 QMP connection are descriptors that QEMU is born with. So nothing is left behind, whoever is killed, no path
-has to be readable for QEMU's own user, and QEMU can open nothing else.
+has to be readable for QEMU's own user, and QEMU can open nothing else, but for the host's devices that were
+handed over to the machine (tessera.hypervisor.passthrough).
 
 QEMU has the devices named here and no others, no right to start programs or to gain privileges (-sandbox),
 and where root started it, a user of its own (tessera.hypervisor.child).
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from qemu.qmp import QMPClient, QMPError
 
-from tessera.hypervisor import child
+from tessera.hypervisor import child, passthrough
 from tessera.hypervisor.base import Accelerator, Hypervisor, Machine, MachineSpec
 from tessera.hypervisor.console import Console
 from tessera.hypervisor.guest import architecture
@@ -69,7 +70,7 @@ def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[st
     for number, fd in given.ports.items():
         words += ["-chardev", f"socket,id=port{number},fd={fd}"]
         words += ["-device", f"virtserialport,nr={number},chardev=port{number}"]
-    return words + _disk(spec, given)
+    return words + _disk(spec, given) + passthrough.words(spec)
 
 
 def _processor(spec: MachineSpec) -> list[str]:
@@ -125,8 +126,10 @@ class Qemu(Hypervisor):
             except OSError as error:
                 raise MachineFailed(f"The machine cannot have its files: {error}.") from error
             user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
+            passthrough.open_to(spec, user)
             words = command_line(self.program, spec, given)
-            process = child.Child(words, given.all(), user)
+            needs = passthrough.needs(spec)
+            process = child.Child(words, given.all(), user, needs)
             theirs.close()
             machine = QemuMachine(
                 process,

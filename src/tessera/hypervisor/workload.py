@@ -55,14 +55,14 @@ _POWER_OFF = 5.0
 
 @dataclass(frozen=True)
 class Workload:
-    """A program, the machine to run it in, and the socket of its lease's gatekeeper.
+    """A program, the machine to run it in, and the socket of its lease's gatekeeper, where it has one.
 
     The guest has `boot_limit` seconds until its init must have spoken.
     """
 
     program: Program
     spec: MachineSpec
-    endpoint: str
+    endpoint: str | None
     boot_limit: float
 
 
@@ -85,10 +85,13 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         machine = await hypervisor.start(workload.spec)
         parts.push_async_callback(machine.end)
         gpu_ports = [machine.ports.pop(n) for n in range(FIRST_GPU, workload.spec.ports + 1)]
-        joined = relay.start(workload.endpoint, gpu_ports)
-        parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
-        code = await first_of(session.run(), _end_of_relay(joined))
+        if workload.endpoint is None:
+            code = await session.run()
+        else:
+            joined = relay.start(workload.endpoint, gpu_ports)
+            parts.push_async_callback(joined.end)
+            code = await first_of(session.run(), _end_of_relay(joined))
         await session.power_off()
         return code
 

@@ -13,7 +13,6 @@ from tessera.model.direct import (
     DirectHost,
     DirectKind,
     FindingName,
-    PciFunction,
 )
 from tessera.model.errors import (
     DirectDeviceNotFound,
@@ -26,10 +25,6 @@ from tessera.model.errors import (
 )
 from tessera.model.gpu import Gpu
 from tessera.model.lease import Lease, Mode
-
-# Of the PCI specification: display controllers, coprocessors, processing accelerators.
-_GPU_CLASSES = frozenset({0x03, 0x12})
-_COPROCESSOR = 0x0B40
 
 
 def uses_of(leases: Iterable[Lease], gpus: Mapping[str, Gpu]) -> Uses:
@@ -101,12 +96,7 @@ def _belongs_to_gpu(device: DirectDevice, host: DirectHost, gpus: Collection[str
     if function is None:
         return False
     in_slot = [each for each in host.functions if each.slot == function.slot]
-    return any(each.address in gpus or is_gpu(each) for each in in_slot)
-
-
-def is_gpu(function: PciFunction) -> bool:
-    """By its class: for graphics, or for computing."""
-    return function.class_code >> 16 in _GPU_CLASSES or function.class_code >> 8 == _COPROCESSOR
+    return any(each.address in gpus or each.is_gpu for each in in_slot)
 
 
 def refusal(asked: Sequence[str], findings: Sequence[DirectFinding]) -> TesseraError:

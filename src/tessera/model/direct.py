@@ -93,6 +93,11 @@ class PciFunction(BaseModel):
     def is_bridge(self) -> bool:
         return self.class_code >> 16 == 0x06
 
+    @property
+    def is_gpu(self) -> bool:
+        """By its class: a display controller, a processing accelerator or a coprocessor."""
+        return self.class_code >> 16 in (0x03, 0x12) or self.class_code >> 8 == 0x0B40
+
 
 class MediatedParent(BaseModel):
     """A device that mediated devices can be made of."""
