@@ -66,6 +66,8 @@ def environment() -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONPATH": f"{TESSERA}/src:{SITE}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # An emulated machine in an emulated machine.
+        "TESSERA_BOOT_LIMIT": "1200",
         "TESSERA_NATIVE_DIR": str(TESSERA / "native"),
         "TESSERA_GUEST_KERNEL": str(TESSERA / "guest"),
     }
@@ -106,7 +108,7 @@ def _needed(name: str, seen: set[str]) -> Iterator[metadata.Distribution]:
 
 def _copy_tessera(folder: Path) -> None:
     source = _inside(folder, TESSERA / "src/tessera")
-    shutil.copytree(ROOT / "src/tessera", source, ignore=shutil.ignore_patterns("_native", "bench"))
+    shutil.copytree(ROOT / "src/tessera", source, ignore=shutil.ignore_patterns("_native"))
     subprocess.run(
         [sys.executable, "-m", "compileall", "-q", "-s", str(folder), str(source.parent)],
         check=True,

@@ -113,7 +113,7 @@ def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk)
             options, machine.direct, machine.memory, machine.without_reset, machine.huge_pages
         )
         spec = vm_direct.with_devices(_spec(taken.id, machine, kernel, disk, verdict), taken)
-        work = workload.Workload(program, spec, None, _BOOT_LIMITS[verdict.accelerator])
+        work = workload.Workload(program, spec, None, _boot_limit(verdict.accelerator))
         return asyncio.run(workload.run(work, hypervisor))
     lease = run.environment(run.request_lease(options), {})
     variables = {**program.variables, **lease, **guest.VARIABLES}
@@ -121,9 +121,22 @@ def _run(options: run.Options, machine: VmOptions, program: Program, disk: Disk)
         program=replace(program, variables=variables),
         spec=_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict),
         endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
-        boot_limit=_BOOT_LIMITS[verdict.accelerator],
+        boot_limit=_boot_limit(verdict.accelerator),
     )
     return asyncio.run(workload.run(work, hypervisor))
+
+
+def _boot_limit(accelerator: Accelerator) -> float:
+    """$TESSERA_BOOT_LIMIT in seconds, for machines in machines, else what is enough elsewhere. Raises UsageError."""
+    chosen = os.environ.get("TESSERA_BOOT_LIMIT")
+    if not chosen:
+        return _BOOT_LIMITS[accelerator]
+    if not chosen.isdecimal() or int(chosen) < 1:
+        raise UsageError(
+            f"TESSERA_BOOT_LIMIT is '{chosen[:20]}', and that is no number of seconds.",
+            "Write a whole number, such as 600.",
+        )
+    return float(chosen)
 
 
 def _spec(
