@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from tessera.hypervisor import frames
 from tessera.hypervisor.frames import Decoder, Frame, Kind
@@ -50,7 +51,9 @@ class Streams:
         try:
             carry_out(self._ports[1 + index], self._files[1 + index])
         finally:
-            self._loop.call_soon_threadsafe(self._ended[index].set)
+            # Where the loop is closed already, its machine ended first, and nobody waits.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._ended[index].set)
 
 
 def _thread(body: Callable[..., None], *arguments: object) -> None:

@@ -85,13 +85,12 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         machine = await hypervisor.start(workload.spec)
         parts.push_async_callback(machine.end)
         gpu_ports = [machine.ports.pop(n) for n in range(FIRST_GPU, workload.spec.ports + 1)]
-        session = _Session(workload, machine, signals)
-        if workload.endpoint is None:
-            code = await session.run()
-        else:
-            joined = relay.start(workload.endpoint, gpu_ports)
+        joined = relay.start(workload.endpoint, gpu_ports) if workload.endpoint else None
+        if joined:
             parts.push_async_callback(joined.end)
-            code = await first_of(session.run(), _end_of_relay(joined))
+        session = _Session(workload, machine, signals)
+        ends = [_end_of_relay(joined)] if joined else []
+        code = await first_of(session.run(), *ends)
         await session.power_off()
         return code
 
