@@ -50,7 +50,16 @@ def _build(release: str, work: Path) -> None:
     made.mkdir()
     archive = work / f"usr/src/linux-source-{version}.tar.xz"
     names = ("*/drivers/vfio/mdev/*.[ch]", "*/samples/vfio-mdev/mtty.c")
-    unpack = ["tar", "-xf", archive, "--wildcards", "--strip-components=1", "-C", work, *names]
+    unpack = [
+        "tar",
+        "-xf",
+        str(archive),
+        "--wildcards",
+        "--strip-components=1",
+        "-C",
+        str(work),
+        *names,
+    ]
     subprocess.run(unpack, check=True)
     for file in [*work.glob("drivers/vfio/mdev/*.[ch]"), work / "samples/vfio-mdev/mtty.c"]:
         shutil.copy(file, made)

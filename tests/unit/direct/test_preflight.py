@@ -143,6 +143,11 @@ def test_what_is_wrong_is_named_with_what_to_do(
     assert todo in finding.todo
 
 
+def test_every_finding_is_tried() -> None:
+    tried = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in FindingName if f"FindingName.{name.name}" not in tried] == []
+
+
 def test_a_daemon_without_rights_is_named(
     kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
