@@ -26,7 +26,7 @@ _ROOT_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_m
                  "virtio_pci", "virtio_blk", "squashfs", "overlay")  # fmt: skip
 # To be loaded by name in the machine, with what they need.
 MODULES = ("irqbypass", "vfio", "vfio_iommu_type1", "vfio_virqfd", "vfio-pci-core", "vfio-pci",
-           "uio", "uio_pci_generic")  # fmt: skip
+           "uio", "uio_pci_generic", "kvm", "kvm-amd")  # fmt: skip
 _KERNEL = "intel_iommu=on console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
 
 _INIT = """#!/bin/busybox sh

@@ -21,6 +21,7 @@ TESSERA = (sys.executable, "-P", "-m", "tessera")
 PCI = Path("/sys/bus/pci/devices")
 SOCKET = Path("/run/tessera/tesserad.sock")
 LIMIT = 1500.0
+KVM_GROUP = 104
 MODULES = ("/uio.ko", "/uio_pci_generic.ko")
 
 
@@ -144,7 +145,10 @@ def hand_over_pieces() -> None:
 
 
 def main() -> None:
-    subprocess.run(["modprobe", "uio_pci_generic"], check=True)
+    subprocess.run(["modprobe", "-a", "uio_pci_generic", "kvm-amd"], check=True)
+    # As udev does, where there is one.
+    os.chown("/dev/kvm", 0, KVM_GROUP)
+    os.chmod("/dev/kvm", 0o660)
     Path("/sys/bus/pci/drivers/uio_pci_generic/new_id").write_text("1234 11e8")
     edus = find("0x1234", "0x11e8")
     say("devices", edus=edus, drivers=[driver(each) for each in edus])

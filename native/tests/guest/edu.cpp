@@ -52,6 +52,8 @@ constexpr std::uint32_t kComputing = 0x01, kInterruptAtEnd = 0x80;
 constexpr std::uint32_t kFactorialDone = 0x001, kDmaDone = 0x100;
 constexpr std::uint64_t kStart = 1, kFromDevice = 2, kInterrupt = 4;
 constexpr std::uint64_t kDeviceBuffer = 0x40000;
+// The device has a page, and QEMU 7.2 ends where a transfer reaches its end.
+constexpr std::size_t kTransfer = kPage / 2;
 
 // Of the PCI configuration space.
 constexpr off_t kCommand = 4;
@@ -174,10 +176,11 @@ class Edu {
 
   void use_dma() {
     const DmaPage out, in;
-    for (std::size_t i = 0; i < kPage; ++i) out.bytes()[i] = static_cast<std::uint8_t>(i * 7 + 3);
+    for (std::size_t i = 0; i < kTransfer; ++i)
+      out.bytes()[i] = static_cast<std::uint8_t>(i * 7 + 3);
     transfer(out.address(), kDeviceBuffer, 0);
     transfer(kDeviceBuffer, in.address(), kFromDevice);
-    expect(static_cast<std::uint64_t>(::memcmp(out.bytes(), in.bytes(), kPage)), 0,
+    expect(static_cast<std::uint64_t>(::memcmp(out.bytes(), in.bytes(), kTransfer)), 0,
            "what came back");
   }
 
@@ -185,7 +188,7 @@ class Edu {
     arm();
     write_wide(dma_source, from);
     write_wide(dma_destination, to);
-    write_wide(dma_count, kPage);
+    write_wide(dma_count, kTransfer);
     write_wide(dma_command, kStart | direction | kInterrupt);
     await_interrupt(kDmaDone);
   }
