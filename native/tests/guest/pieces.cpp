@@ -5,11 +5,8 @@
 // port that gives back what it is sent.
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -27,8 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kNvmeVersion = 0x08;
-constexpr int kPatienceMs = 60'000;
+constexpr std::size_t kNvmeStatus = 0x1c;
+constexpr off_t kScratch = 7;
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -44,7 +41,7 @@ fs::path find(const std::string& vendor, const std::string& device) {
   throw std::runtime_error("there is no " + vendor + ":" + device);
 }
 
-void read_version() {
+void read_status() {
   const fs::path folder = find("0x1b36", "0x0010");
   const UniqueFd bar(::open((folder / "resource0").c_str(), O_RDWR | O_SYNC | O_CLOEXEC));
   if (!bar) fail("resource0");
@@ -52,34 +49,22 @@ void read_version() {
   std::ofstream(folder / "enable") << "1\n";
   void* mapped = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), 0);
   if (mapped == MAP_FAILED) fail("the registers");
-  const auto* version = static_cast<volatile std::uint8_t*>(mapped) + kNvmeVersion;
-  ::printf("nvme %08x\n", *reinterpret_cast<const volatile std::uint32_t*>(version));
+  const auto* status = static_cast<volatile std::uint8_t*>(mapped) + kNvmeStatus;
+  ::printf("nvme %08x\n", *reinterpret_cast<const volatile std::uint32_t*>(status));
 }
 
-void echo() {
+// The port's scratch register keeps what is written to it. Its registers are in the I/O space,
+// which sysfs reads and writes.
+void use_serial_port() {
   const fs::path folder = find("0x4348", "0x3253");
-  const std::string name = fs::directory_iterator(folder / "tty")->path().filename();
-  const UniqueFd port(::open(("/dev/" + name).c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!port) fail(name);
-  termios settings{};
-  if (::tcgetattr(port.get(), &settings) != 0) fail("the port's settings");
-  ::cfmakeraw(&settings);
-  settings.c_cflag |= CLOCAL;
-  if (::tcsetattr(port.get(), TCSANOW, &settings) != 0) fail("the port's settings");
-  const std::string sent = "a mediated device\n";
-  if (::write(port.get(), sent.data(), sent.size()) != static_cast<ssize_t>(sent.size())) {
-    fail("writing");
+  const UniqueFd bar(::open((folder / "resource0").c_str(), O_RDWR | O_CLOEXEC));
+  if (!bar) fail("the port's registers");
+  for (const std::uint8_t wanted : {0x5a, 0xa5}) {
+    std::uint8_t seen = 0;
+    if (::pwrite(bar.get(), &wanted, 1, kScratch) != 1) fail("writing");
+    if (::pread(bar.get(), &seen, 1, kScratch) != 1) fail("reading");
+    ::printf("serial %02x\n", seen);
   }
-  std::string seen;
-  while (seen.size() < sent.size()) {
-    pollfd entry{port.get(), POLLIN, 0};
-    if (::poll(&entry, 1, kPatienceMs) != 1) throw std::runtime_error("the port says " + seen);
-    char bytes[64];
-    const ssize_t count = ::read(port.get(), bytes, sizeof bytes);
-    if (count <= 0) fail("reading");
-    seen.append(bytes, static_cast<std::size_t>(count));
-  }
-  ::printf("serial %s", seen.c_str());
 }
 
 }  // namespace
@@ -87,8 +72,8 @@ void echo() {
 
 int main() {
   try {
-    tessera::read_version();
-    tessera::echo();
+    tessera::read_status();
+    tessera::use_serial_port();
   } catch (const std::exception& error) {
     ::fprintf(stderr, "guest_pieces: %s\n", error.what());
     return 1;
