@@ -131,8 +131,7 @@ def qemus() -> list[str]:
 
 def hand_over_pieces() -> None:
     (card,) = find("0x1b36", "0x0010")
-    for module in ("mdev", "mtty"):
-        subprocess.run(["insmod", f"/lib/modules/{os.uname().release}/{module}.ko"], check=True)
+    subprocess.run(["modprobe", "mtty"], check=True)
     say("types", **tessera("direct", "list", "-o", "json"))
     wanted = f"{card}/vf,mtty/mtty-1"
     done = machine("--direct", wanted, "--without-reset", "--image", "/images/edu.sif", "--", "guest_pieces")  # fmt: skip
