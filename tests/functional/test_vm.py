@@ -222,6 +222,11 @@ REFUSALS = [
     (["--image", "IMAGE", "--fraction", "5/4"], 2, "at most 1"),
     (["--image", "IMAGE", "--transport", "tcp"], 2, "virtio-serial"),
     (["--image", "IMAGE", "--memory", "9TiB"], 4, "do not fit"),
+    (["--image", "IMAGE", "--direct", "ffff:ff:1f.7"], 3, "NoSuchDevice"),
+    (["--image", "IMAGE", "--direct", "the fast one"], 2, "names no device"),
+    (["--image", "IMAGE", "--direct", "ff:1f.7", "--memory", "1GiB"], 2, "handed over whole"),
+    (["--image", "IMAGE", "--direct", "ff:1f.7", "--wait=5"], 2, "Nobody waits"),
+    (["--image", "IMAGE", "--without-reset"], 2, "is for --direct"),
 ]
 
 
@@ -239,6 +244,8 @@ def test_refusals_have_a_name_an_exit_code_and_advice(
 def test_an_image_without_a_machine_is_refused(shared_fake_host: Host, image: Path) -> None:
     done = shared_fake_host.run("run", "--image", str(image), "--", "true", code=2)
     assert "for --sandbox and --vm" in done.stderr
+    done = shared_fake_host.run("run", "--direct", "ff:1f.7", "--", "true", code=2)
+    assert "for --vm" in done.stderr
 
 
 def test_a_wait_may_go_without_a_time_behind_the_machines_options(
@@ -248,6 +255,14 @@ def test_a_wait_may_go_without_a_time_behind_the_machines_options(
         *("run", "--vm", "--image", str(image), "--wait", "--gpus", "9", "--", "true"), code=2
     )
     assert "gpus" in done.stderr
+
+
+def test_the_limit_for_a_boot_is_a_number(shared_fake_host: Host, image: Path) -> None:
+    done = shared_fake_host.run(
+        *words(image, "true"), code=2, environment={"TESSERA_BOOT_LIMIT": "long"}
+    )
+    assert "TESSERA_BOOT_LIMIT is 'long'" in done.stderr
+    assert shared_fake_host.leases() == []
 
 
 def test_no_qemu_and_no_kernel_are_named(shared_fake_host: Host, image: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from ctypes import sizeof
 from pathlib import Path
 
@@ -198,11 +199,15 @@ def gpu(number: int = 0, memory: int = MEMORY) -> Gpu:
     )
 
 
-def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
-    """Writes the fake programs into `folder`, for TESSERA_NATIVE_DIR."""
+def install(
+    folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE, addresses: Sequence[str] = ()
+) -> Path:
+    """Writes the fake programs into `folder`, for TESSERA_NATIVE_DIR. `addresses`: of the devices."""
     folder.mkdir(exist_ok=True)
-    text = json.dumps(report([device(index) for index in range(devices)]))
-    places = quota.layout()
+    places = dict(enumerate(addresses))
+    listed = [device(index, pci_address=places.get(index)) for index in range(devices)]
+    text = json.dumps(report(listed))
+    layout = quota.layout()
     programs = {
         native.ARBITER: ARBITER.format(
             python=sys.executable, head=BOARD_HEAD, size=sizeof(board.Board)
@@ -210,11 +215,11 @@ def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
         native.GATEKEEPER: GATEKEEPER.format(
             python=sys.executable,
             page=page,
-            gpu_count=places["gpu_count"][0],
-            gpus=places["gpus"][0],
+            gpu_count=layout["gpu_count"][0],
+            gpus=layout["gpus"][0],
             gpu_size=sizeof(quota.GpuQuota),
-            limit=places["gpus.limit"][0],
-            used=places["gpus.used"][0],
+            limit=layout["gpus.limit"][0],
+            used=layout["gpus.used"][0],
         ),
         native.PROBE: PROBE.format(python=sys.executable, report=text),
         native.WORKER: "",

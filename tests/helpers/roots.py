@@ -31,10 +31,10 @@ def libraries(program: str) -> list[str]:
     """The files that the dynamic linker loads with a program, itself included, and DRIVER_NEEDS."""
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     found: list[str] = re.findall(r"(/\S+) \(0x", listed)
-    if not found:
-        return []  # linked statically
-    (c_library,) = (path for path in found if path.endswith("/libc.so.6"))
-    return [*found, *(str(Path(c_library).with_name(name)) for name in DRIVER_NEEDS)]
+    # One that is linked statically has none.
+    c_libraries = [Path(path) for path in found if path.endswith("/libc.so.6")]
+    beside = (str(place.with_name(name)) for place in c_libraries for name in DRIVER_NEEDS)
+    return [*found, *beside]
 
 
 # What Tessera's driver finds in any image that has a C library (tests/unit/test_driver_needs.py).

@@ -38,7 +38,11 @@ app = typer.Typer(
 
 
 # Groups of commands, whose modules take longer to load than all else that `tessera ps` does.
-_GROUPS = {"bench": "tessera.bench.cli", "image": "tessera.cli.image"}
+_GROUPS = {
+    "bench": "tessera.bench.cli",
+    "image": "tessera.cli.image",
+    "direct": "tessera.cli.direct",
+}
 
 
 def _add_groups(word: str) -> None:
@@ -177,6 +181,25 @@ def run_command(
     guest_memory: Annotated[
         str, typer.Option(help="Memory of the machine, apart from its GPU's.")
     ] = "1GiB",
+    direct: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--direct",
+            metavar="DEVICE[,DEVICE]",
+            help="Devices that the machine gets whole: a PCI address (65:00.0; 65:00 is the slot), group17, "
+            "gpu0, ADDRESS/vf, PARENT/TYPE of a vGPU, or a mediated device's UUID.",
+        ),
+    ] = None,
+    without_reset: Annotated[
+        bool,
+        typer.Option(
+            "--without-reset",
+            help="Also devices that cannot be reset: the next one finds what a machine left in them.",
+        ),
+    ] = False,
+    huge_pages: Annotated[
+        bool, typer.Option("--huge-pages", help="The machine's memory in pages of 2 MiB.")
+    ] = False,
 ) -> None:
     """Run a program on a piece of a GPU (no size: all of it)."""
     options = run.Options(command or [])
@@ -199,7 +222,9 @@ def run_command(
         from tessera.cli import vm
 
         machine = vm.checked(image, cpus, guest_memory, transport.value, mount or [])
-        sys.exit(vm.main(options, machine))
+        sys.exit(vm.main(options, vm.with_devices(machine, direct, without_reset, huge_pages)))
+    if direct or without_reset or huge_pages:
+        raise UsageError("--direct, --without-reset and --huge-pages are for --vm.", "Add --vm.")
     if image or mount:
         raise UsageError("--image and --mount are for --sandbox and --vm.", "Add one of them.")
     if not command:

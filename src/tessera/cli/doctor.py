@@ -72,6 +72,7 @@ def examine() -> list[Finding]:
         _images,
         _sandboxes,
         _machines,
+        _direct,
         _daemon,
     )
     return [finding for check in checks for finding in check()]
@@ -323,6 +324,27 @@ def _machines() -> Iterator[Finding]:
         detail=f"{detail}; emulated, which is slower: {found.why}",
         todo=f"Give this host hardware virtualization, and this user (or group kvm) {qemu.KVM}.",
     )
+
+
+def _direct() -> Iterator[Finding]:
+    """What handing devices over to machines needs. The daemon's rights are its own matter."""
+    from tessera.direct.files import Files
+    from tessera.direct.host import look
+    from tessera.direct.preflight import host_findings
+    from tessera.model.direct import FindingName
+
+    check = "direct mode"
+    host = look(Files())
+    findings = host_findings(host)
+    if os.geteuid() != 0:
+        findings = [each for each in findings if each.name is not FindingName.NOT_PERMITTED]
+    for finding in findings:
+        detail = f"{finding.name}: {finding.cause}"
+        yield Finding(check=check, status=Status.WARN, detail=detail, todo=finding.todo)
+    if not findings:
+        groups = {each.group for each in host.functions if each.group is not None}
+        detail = f"{len(host.functions)} PCI functions in {len(groups)} IOMMU groups"
+        yield Finding(check=check, status=Status.OK, detail=detail)
 
 
 def _daemon() -> Iterator[Finding]:

@@ -63,7 +63,7 @@ _VALUES = {
     "--wait": "wait",
 }
 # Of virtual machines, which the Typer command makes.
-_VALUES_OF_MACHINES = ("--image", "--cpus", "--guest-memory")
+_VALUES_OF_MACHINES = ("--image", "--cpus", "--guest-memory", "--direct")
 
 
 class Options:

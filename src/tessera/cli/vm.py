@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera import paths
-from tessera.cli import run
+from tessera.cli import run, vm_direct
 from tessera.hypervisor import (
     accelerator,
     guest,
@@ -34,6 +34,7 @@ from tessera.model.units import MIB, parse_memory
 from tessera.sandbox.plan import Mount, parse_mount
 
 _LEAST_MEMORY = 128 * MIB
+_HUGE_PAGE = 2 * MIB
 _BOOT_LIMITS = {Accelerator.KVM: 30.0, Accelerator.TCG: 180.0}
 
 
@@ -45,6 +46,9 @@ class VmOptions:
     cpus: int
     memory: int
     mounts: tuple[Mount, ...] = ()
+    direct: tuple[str, ...] = ()
+    without_reset: bool = False
+    huge_pages: bool = False
 
 
 def checked(
@@ -70,6 +74,23 @@ def checked(
     wanted = tuple(parse_mount(text) for text in mounts)
     shared_folders.check(wanted)
     return VmOptions(image, cpus, size, wanted)
+
+
+def with_devices(
+    machine: VmOptions, direct: list[str] | None, without_reset: bool, huge_pages: bool
+) -> VmOptions:
+    """The machine with devices of the host. Raises UsageError."""
+    if without_reset and not direct:
+        raise UsageError("--without-reset is for --direct.", "Add --direct DEVICE.")
+    devices = tuple(part for text in direct or [] for part in text.split(",") if part)
+    memory = -(-machine.memory // _HUGE_PAGE) * _HUGE_PAGE if huge_pages else machine.memory
+    return replace(
+        machine,
+        memory=memory,
+        direct=devices,
+        without_reset=without_reset,
+        huge_pages=huge_pages,
+    )
 
 
 def main(options: run.Options, machine: VmOptions) -> int:
@@ -111,24 +132,49 @@ def _run(
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)
     options.transport = "unix"
     options.command = list(program.arguments)
+    if machine.direct:
+        taken = vm_direct.request(
+            options, machine.direct, machine.memory, machine.without_reset, machine.huge_pages
+        )
+        spec = vm_direct.with_devices(
+            _spec(taken.id, machine, kernel, disk, verdict, shares), taken
+        )
+        work = workload.Workload(program, spec, None, _boot_limit(verdict.accelerator))
+        return asyncio.run(workload.run(work, hypervisor))
     with holding.listen() as listener:
         options.machine = holding.name_of(listener)
         lease = run.environment(run.request_lease(options), {})
         variables = {**program.variables, **lease, **guest.VARIABLES}
         work = workload.Workload(
             program=replace(program, variables=variables),
-            spec=replace(
-                _spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict), shares=shares
-            ),
+            spec=_spec(lease["TESSERA_LEASE"], machine, kernel, disk, verdict, shares),
             endpoint=lease["TESSERA_ENDPOINT"].removeprefix("unix:"),
-            boot_limit=_BOOT_LIMITS[verdict.accelerator],
+            boot_limit=_boot_limit(verdict.accelerator),
             control=listener,
         )
         return asyncio.run(workload.run(work, hypervisor))
 
 
+def _boot_limit(accelerator: Accelerator) -> float:
+    """$TESSERA_BOOT_LIMIT in seconds, for machines in machines, else what is enough elsewhere. Raises UsageError."""
+    chosen = os.environ.get("TESSERA_BOOT_LIMIT")
+    if not chosen:
+        return _BOOT_LIMITS[accelerator]
+    if not chosen.isdecimal() or int(chosen) < 1:
+        raise UsageError(
+            f"TESSERA_BOOT_LIMIT is '{chosen[:20]}', and that is no number of seconds.",
+            "Write a whole number, such as 600.",
+        )
+    return float(chosen)
+
+
 def _spec(
-    name: str, machine: VmOptions, kernel: guest.Kernel, disk: Disk, verdict: Verdict
+    name: str,
+    machine: VmOptions,
+    kernel: guest.Kernel,
+    disk: Disk,
+    verdict: Verdict,
+    shares: tuple[Share, ...],
 ) -> MachineSpec:
     return MachineSpec(
         name=name,
@@ -138,6 +184,7 @@ def _spec(
         initramfs=guest.initramfs(kernel),
         disk=disk,
         accelerator=verdict.accelerator,
+        huge_pages=machine.huge_pages,
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Tessera asks of a hypervisor, whoever implements it.
 
-A machine has a kernel, an initial file system, at most one disk, and ports: each a pair of pipes between
-the guest and a socket of this process. It has no network and no other device. What is said on the ports is
-not the hypervisor's business (tessera.hypervisor.frames).
+A machine has a kernel, an initial file system, at most one disk, ports, each a pair of pipes between the
+guest and a socket of this process, and the host's devices that were handed over to it. It has no network and
+no other device. What is said on the ports is not the hypervisor's business (tessera.hypervisor.frames).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 CONTROL, STDIN, STDOUT, STDERR, FIRST_GPU = 1, 2, 3, 4, 5
 GPU_PORTS = 16
 PORTS = FIRST_GPU + GPU_PORTS - 1
+PORTS_WITHOUT_GPU = FIRST_GPU - 1
 
 
 class Accelerator(StrEnum):
@@ -45,8 +46,18 @@ class Share:
 
 
 @dataclass(frozen=True)
+class HostDevice:
+    """A device of the host: its folder in sysfs, and the node of its IOMMU group, which the hypervisor's user
+    is to open. Devices of one `slot` are functions of one device in the machine, too."""
+
+    path: Path
+    node: Path
+    slot: str
+
+
+@dataclass(frozen=True)
 class MachineSpec:
-    """A machine that is to be started; `memory` in bytes."""
+    """A machine that is to be started; `memory` in bytes. `near`: processors to run it on; none: any."""
 
     name: str
     cpus: int
@@ -57,6 +68,9 @@ class MachineSpec:
     accelerator: Accelerator
     ports: int = PORTS
     shares: tuple[Share, ...] = ()
+    devices: tuple[HostDevice, ...] = ()
+    huge_pages: bool = False
+    near: frozenset[int] = frozenset()
 
     @property
     def disks(self) -> tuple[Disk, ...]:

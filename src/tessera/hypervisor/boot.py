@@ -86,7 +86,7 @@ async def greet(machine: Machine, limit: float) -> Control:
     except TimeoutError:
         raise GuestDidNotBoot(
             f"The guest did not boot in {limit:g} s. {last_words(machine)}".rstrip(),
-            "Run `tessera doctor`; a host that is short of processors may need longer.",
+            "Run `tessera doctor`; where a host is just slow, set TESSERA_BOOT_LIMIT to more seconds.",
         ) from None
     except BadFrame as error:
         raise GuestDidNotBoot(

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,17 @@ class User:
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a process needs beyond others: bytes of memory that it may lock, processors to stay on."""
+
+    locked: int = 0
+    processors: frozenset[int] = frozenset()
+
+
+NOTHING_MORE = Needs()
 
 
 def own_user(device: Path | None = None) -> User | None:
@@ -65,12 +77,32 @@ class Child:
     """A process that runs, and what it says on its standard streams. It never outlives this process."""
 
     def __init__(
-        self, arguments: Sequence[str], descriptors: Sequence[int], user: User | None
+        self,
+        arguments: Sequence[str],
+        descriptors: Sequence[int],
+        user: User | None,
+        needs: Needs = NOTHING_MORE,
     ) -> None:
         """Starts it with these descriptors and no others. Raises MachineFailed."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         try:
-            self._process = subprocess.Popen(
+            self._process = self._start(arguments, descriptors, user, needs)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._log.close()
+            raise MachineFailed(f"{arguments[0]} cannot be started: {error}.") from error
+        self._ended = asyncio.Event()
+        self._pidfd = os.pidfd_open(self._process.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._take_end)
+
+    def _start(
+        self,
+        arguments: Sequence[str],
+        descriptors: Sequence[int],
+        user: User | None,
+        needs: Needs,
+    ) -> subprocess.Popen[bytes]:
+        with _may_lock(needs.locked):
+            return subprocess.Popen(
                 arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
@@ -83,14 +115,8 @@ class Child:
                 user=user.uid if user else None,
                 group=user.gid if user else None,
                 extra_groups=user.groups if user else None,
-                preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - other threads sleep
+                preexec_fn=_prepare(os.getpid(), needs),  # noqa: PLW1509 - other threads sleep
             )
-        except (OSError, subprocess.SubprocessError) as error:
-            self._log.close()
-            raise MachineFailed(f"{arguments[0]} cannot be started: {error}.") from error
-        self._ended = asyncio.Event()
-        self._pidfd = os.pidfd_open(self._process.pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._take_end)
 
     @property
     def pid(self) -> int:
@@ -131,10 +157,28 @@ class Child:
         self._ended.set()
 
 
-def _end_with(parent: int) -> Callable[[], None]:
-    def wish() -> None:
+def _prepare(parent: int, needs: Needs) -> Callable[[], None]:
+    def prepare() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        if needs.processors:
+            os.sched_setaffinity(0, needs.processors)
 
-    return wish
+    return prepare
+
+
+@contextmanager
+def _may_lock(size: int) -> Iterator[None]:
+    """A child that is started here may lock so many bytes. The limit is this process's for a moment, because
+    a child that has changed its user may raise nothing any more."""
+    soft, hard = before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if size <= soft or soft == resource.RLIM_INFINITY:
+        yield
+        return
+    enough = hard == resource.RLIM_INFINITY or size <= hard
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (size, hard if enough else size))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)

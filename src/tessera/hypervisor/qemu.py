@@ -3,7 +3,8 @@
 
 Nothing of a machine has a name in a file system: kernel, initial file system, disk, ports, console and the
 QMP connection are descriptors that QEMU is born with. So nothing is left behind, whoever is killed, no path
-has to be readable for QEMU's own user, and QEMU can open nothing else.
+has to be readable for QEMU's own user, and QEMU can open nothing else, but for the host's devices that were
+handed over to the machine (tessera.hypervisor.passthrough).
 
 The process that starts a machine keeps QEMU's ends of the ports, too. So a machine can be suspended to a
 file, its QEMU ended and another one started in its place (tessera.hypervisor.qemu_machine), and nobody at the
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tessera.hypervisor import child
+from tessera.hypervisor import child, passthrough
 from tessera.hypervisor.base import Accelerator, Disk, Hypervisor, Machine, MachineSpec
 from tessera.hypervisor.guest import architecture
 from tessera.hypervisor.migration import RAM
@@ -77,7 +78,7 @@ def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[st
         words += ["-device", f"virtserialport,nr={number},chardev=port{number}"]
     for number, (disk, fd) in enumerate(zip(spec.disks, given.disks, strict=True)):
         words += _disk(number, disk, fd)
-    return words
+    return words + passthrough.words(spec, saved=given.memory is not None)
 
 
 def _processor(spec: MachineSpec) -> list[str]:
@@ -182,7 +183,9 @@ class Qemu(Hypervisor):
             except OSError as error:
                 raise _no_files(error) from error
             user = child.own_user(KVM if spec.accelerator is Accelerator.KVM else None)
-            return child.Child(command_line(self.program, spec, given), given.all(), user)
+            passthrough.open_to(spec, user)
+            words = command_line(self.program, spec, given)
+            return child.Child(words, given.all(), user, passthrough.needs(spec))
 
 
 def _no_files(error: OSError) -> MachineFailed:

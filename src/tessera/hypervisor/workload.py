@@ -63,7 +63,7 @@ _POWER_OFF = 5.0
 
 @dataclass(frozen=True)
 class Workload:
-    """A program, the machine to run it in, and the socket of its lease's gatekeeper.
+    """A program, the machine to run it in, and the socket of its lease's gatekeeper, where it has one.
 
     The guest has `boot_limit` seconds until its init must have spoken. At `control` the daemon may suspend
     the machine; without it, nobody can.
@@ -71,7 +71,7 @@ class Workload:
 
     program: Program
     spec: MachineSpec
-    endpoint: str
+    endpoint: str | None
     boot_limit: float
     control: socket.socket | None = None
 
@@ -95,11 +95,14 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         machine = await hypervisor.start(workload.spec)
         parts.push_async_callback(machine.end)
         gpu_ports = [machine.ports.pop(n) for n in range(FIRST_GPU, workload.spec.ports + 1)]
-        joined = relay.start(workload.endpoint, gpu_ports)
-        parts.push_async_callback(joined.end)
+        joined = relay.start(workload.endpoint, gpu_ports) if workload.endpoint else None
+        if joined:
+            parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
-        bodies: list[Coroutine[Any, Any, int]] = [session.run(), _end_of_relay(joined)]
-        if workload.control:
+        bodies: list[Coroutine[Any, Any, int]] = [session.run()]
+        if joined:
+            bodies.append(_end_of_relay(joined))
+        if joined and workload.control:
             holding = Holding(machine, joined, session, hypervisor.fingerprint())
             bodies.append(holding.serve(workload.control))
         code = await first_of(*bodies)

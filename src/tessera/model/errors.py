@@ -10,16 +10,19 @@
     |   +-- InvalidMount
     |   +-- InvalidPolicy
     |   +-- InvalidTimeSlice
+    |   +-- InvalidDirectDevice
     |   +-- InvalidRequest
     +-- NotFoundError                 exit 3, HTTP 404
     |   +-- LeaseNotFound
     |   +-- GpuNotFound
+    |   +-- DirectDeviceNotFound
     |   +-- ProgramNotFound
     |   +-- ImageNotFound
     |   +-- RouteNotFound
     +-- ConflictError                 exit 4, HTTP 409
     |   +-- NoCapacity
     |   |   +-- NoGpu
+    |   |   +-- GpuInDirectUse
     |   |   +-- QueueFull
     |   |   +-- WaitTimedOut
     |   +-- ResizeBelowUse
@@ -34,6 +37,8 @@
     |   +-- SuspendUnsupported
     |   +-- ResumeRefused
     |   +-- DeviceLacksFeature
+    |   +-- DirectRefused
+    |   +-- DirectUnsupported
     |   +-- DaemonAlreadyRunning
     +-- NotPermitted                  exit 1, HTTP 403
     +-- ImageError                    exit 1, HTTP 422
@@ -75,6 +80,8 @@
         +-- MachineFailed
         |   +-- GuestDidNotBoot
         |   +-- GuestFailed
+        +-- DirectFailed
+        |   +-- GiveBackFailed
         +-- StoreError
             +-- StoreUnreachable
             +-- StoreTooNew
@@ -149,6 +156,10 @@ class InvalidRequest(UsageError):
     """A request body that does not have the documented form."""
 
 
+class InvalidDirectDevice(UsageError):
+    """Neither a PCI address nor another way to name a device that a machine could have."""
+
+
 class InvalidImageName(UsageError):
     """An image's name or digest with characters that such have not."""
 
@@ -170,6 +181,10 @@ class LeaseNotFound(NotFoundError):
 
 class GpuNotFound(NotFoundError):
     """This host has no GPU with this id."""
+
+
+class DirectDeviceNotFound(NotFoundError):
+    """This host has no such device that a machine could have."""
 
 
 class ProgramNotFound(NotFoundError):
@@ -197,6 +212,10 @@ class NoCapacity(ConflictError):
 
 class NoGpu(NoCapacity):
     """This host offers no device at all."""
+
+
+class GpuInDirectUse(NoCapacity):
+    """What would have room is handed over to a machine."""
 
 
 class QueueFull(NoCapacity):
@@ -253,6 +272,14 @@ class ResumeRefused(ConflictError):
 
 class DeviceLacksFeature(ConflictError):
     """The GPU cannot do what the program was told; the saved state is whole."""
+
+
+class DirectRefused(ConflictError):
+    """Something keeps the devices from being handed over; nothing was changed."""
+
+
+class DirectUnsupported(ConflictError):
+    """What was asked of a direct lease is for leases that go through a worker."""
 
 
 class DaemonAlreadyRunning(ConflictError):
@@ -429,6 +456,14 @@ class GuestDidNotBoot(MachineFailed):
 
 class GuestFailed(MachineFailed):
     """The guest runs but could not prepare what its program needs."""
+
+
+class DirectFailed(HostError):
+    """The kernel refused a step of handing a device over; what was changed was undone."""
+
+
+class GiveBackFailed(DirectFailed):
+    """A device could not be given back to its former driver."""
 
 
 class StoreError(HostError):
