@@ -184,6 +184,7 @@ def _spec(
         initramfs=guest.initramfs(kernel),
         disk=disk,
         accelerator=verdict.accelerator,
+        shares=shares,
         huge_pages=machine.huge_pages,
     )
 

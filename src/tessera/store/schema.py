@@ -121,10 +121,11 @@ def _add_missing_columns(connection: Connection) -> None:
 
 
 # Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies,
-# version 3 priority, version 4 machine and direct devices.
+# version 3 priority, version 4 machine, version 5 direct devices.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_tables,
     _add_sharing,
+    _add_missing_columns,
     _add_missing_columns,
     _add_missing_columns,
 )
