@@ -58,7 +58,7 @@ Out = Annotated[Path | None, typer.Option(help="Write the result with its raw sa
 
 @app.command()
 def calls(
-    pairs: Pairs = 5,
+    pairs: Pairs = 9,
     on: On = "bare,shm",
     fraction: Fraction = None,
     cores: Cores = None,

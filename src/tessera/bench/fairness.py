@@ -5,7 +5,8 @@ Four questions, each with tenants that do nothing but want the device (native/be
   shares      2, 4 and 8 tenants that always want it: does each get what it is due?
   waits       one that wants it now and then, beside three that always do: how long does it wait?
   idle        two of four pause for a while: who gets their time?
-  throughput  four that always want it, beside one alone: what does sharing itself cost?
+  throughput  four that always want it, beside one alone, under each policy that leaves no time unused:
+              what does sharing itself cost?
 
 The shares are device time as the GPU's board has it, read twice in the middle of a turn, so that no
 start and no end of a tenant is inside the window. The tenants count their kernels, which are of one
@@ -20,7 +21,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from statistics import median
 
 import tessera
 from tessera.bench.contest import Say
@@ -37,6 +37,7 @@ from tessera.bench.shares import (
     kernels_between,
     pieces,
     share_run,
+    throughput_run,
     wait_run,
     weights,
 )
@@ -47,7 +48,7 @@ from tessera.native import find
 TENANT_PROGRAM = "tessera-bench-tenant"
 # From a turn's begin until all tenants surely work, and from the window's end until the first stops.
 MARGIN_SECONDS = 0.3
-IDLE_RUNS = 3  # of which the median counts: two windows are compared, and the machine's pace moves
+IDLE_RUNS = 5  # of which the median counts: two windows are compared, and the machine's pace moves
 FOUR = tuple("abcd")
 POLICIES = (
     PolicyKind.EQUAL,
@@ -63,7 +64,8 @@ class FairnessPlan:
     """What to measure: windows of `seconds` under each policy; kernels of `kernel_us` of device time.
 
     `think_ms` is the mean pause of the interactive tenant, `pairs` how often one tenant alone and all
-    together take turns, and `patience` how often a window is measured again while others disturb it.
+    together under each policy take turns, and `patience` how often a window is measured again while
+    others disturb it.
     """
 
     tenants: tuple[int, ...] = (2, 4, 8)
@@ -72,7 +74,7 @@ class FairnessPlan:
     seconds: float = 4.0
     kernel_us: int = 300
     think_ms: int = 20
-    pairs: int = 5
+    pairs: int = 9
     patience: int = 2
     transport: str = "shm"
 
@@ -88,7 +90,7 @@ def run_fairness(plan: FairnessPlan, say: Say) -> Report:
         shares = [run for count in plan.tenants for run in scene.shares(count)]
         waits, wait_samples = scene.waits()
         idles = scene.idles()
-        throughputs = [scene.throughput()]
+        throughputs = scene.throughputs()
     return Report(
         experiment="fairness",
         started_at=started,
@@ -285,40 +287,53 @@ class Scene:
             foreign=foreign,
         )
 
-    def throughput(self) -> ThroughputRun:
-        """One saturating tenant alone, and four together, by turns; under `equal`."""
+    def throughputs(self) -> list[ThroughputRun]:
+        """One saturating tenant alone, and four together under each work-conserving policy, by turns."""
+        policies = [policy for policy in self._plan.policies if policy != PolicyKind.FIXED]
+        if not policies:
+            return []
         self._say("four saturating tenants and one alone, by turns: starting")
-        pairs: list[tuple[float, float]] = []
+        rounds: list[dict[PolicyKind | None, float]] = []
         foreign: list[float] = []
         with self._four(*[self._saturating] * 4) as crew:
-            slice_ms = self._set(crew, PolicyKind.EQUAL)
+            slices = {policy: self._set(crew, policy) for policy in policies}
             for number in range(self._plan.pairs):
-                pair, part = quietest(partial(self._pair, crew, number), self._plan.patience)
-                pairs.append(pair)
+                rates, part = quietest(
+                    partial(self._round, crew, policies, number), self._plan.patience
+                )
+                rounds.append(rates)
                 foreign.append(part)
-                ratio = f"{pair[1] / pair[0]:.4f}"
-                self._say(f"pair {number + 1}: together / alone {ratio}{disturbed(part)}")
-        return ThroughputRun(
-            policy=PolicyKind.EQUAL,
-            slice_ms=slice_ms,
-            tenants=len(FOUR),
-            alone=tuple(alone for alone, _ in pairs),
-            together=tuple(together for _, together in pairs),
-            ratio=median(together / alone for alone, together in pairs),
-            foreign=tuple(foreign),
-        )
+                ratios = (f"{policy} {rates[policy] / rates[None]:.4f}" for policy in policies)
+                self._say(
+                    f"round {number + 1}: together / alone: {', '.join(ratios)}{disturbed(part)}"
+                )
+        return [
+            throughput_run(policy, slices[policy], len(FOUR), rounds, foreign)
+            for policy in policies
+        ]
 
-    def _pair(self, crew: Crew, number: int) -> tuple[float, float]:
-        """Kernels per second of one alone, another in each pair, and of all; first comes one or the other."""
-        single = (FOUR[number % len(FOUR)],)
-        if number % 2 == 0:
-            return self._rate(crew, single), self._rate(crew, FOUR)
-        together = self._rate(crew, FOUR)
-        return self._rate(crew, single), together
+    def _round(
+        self, crew: Crew, policies: Sequence[PolicyKind], number: int
+    ) -> dict[PolicyKind | None, float]:
+        """Kernels per second of one alone (None) and of all under each policy.
+
+        Another is alone in each round, and each side comes first, last and between in turn: a machine
+        that gets slower or faster favours none of them.
+        """
+        sides = [None, *policies]
+        first = number % len(sides)
+        order = sides[first:] + sides[:first]
+        rates: dict[PolicyKind | None, float] = {}
+        for side in order:
+            if side is not None:
+                self._set(crew, side)
+            names = FOUR if side is not None else (FOUR[number % len(FOUR)],)
+            rates[side] = self._rate(crew, names)
+        return rates
 
     def _rate(self, crew: Crew, names: Sequence[str]) -> float:
         """Kernels per second of all `names` together, in the middle of a turn."""
-        turn = round(1000 * (self._plan.seconds / 2 + 2 * MARGIN_SECONDS))
+        turn = round(1000 * (self._plan.seconds + 2 * MARGIN_SECONDS))
         slices, _ = crew.run(dict.fromkeys(names, turn), lambda: None)
         return middle_rate(list(slices.values()), round(MARGIN_SECONDS * 1e9))
 

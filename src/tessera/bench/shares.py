@@ -8,8 +8,9 @@ computes, and those gaps belong to nobody. What the policy leaves unused shows i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from statistics import median
 
 from tessera.bench.result import Target, make_target
 from tessera.bench.shared_result import IdleRun, ShareRun, TenantShare, ThroughputRun, WaitRun
@@ -158,6 +159,30 @@ def wait_run(
         longest=max(waits_ns, default=0.0) / slice_ns,
         bound=2 * competitors + longest_kernel_ns / slice_ns,
         foreign=foreign,
+    )
+
+
+def throughput_run(
+    policy: PolicyKind,
+    slice_ms: float,
+    tenants: int,
+    rounds: Sequence[Mapping[PolicyKind | None, float]],
+    foreign: Sequence[float],
+) -> ThroughputRun:
+    """What `tenants` together do under `policy`, beside one alone, in each of `rounds`.
+
+    A round has kernels per second by policy, and of the one alone under None; `foreign` is by round.
+    """
+    alone = tuple(rates[None] for rates in rounds)
+    together = tuple(rates[policy] for rates in rounds)
+    return ThroughputRun(
+        policy=policy,
+        slice_ms=slice_ms,
+        tenants=tenants,
+        alone=alone,
+        together=together,
+        ratio=median(both / one for one, both in zip(alone, together, strict=True)),
+        foreign=tuple(foreign),
     )
 
 

@@ -19,6 +19,7 @@ from tessera.bench.shares import (
     pieces,
     share_error,
     share_run,
+    throughput_run,
     wait_run,
     weights,
 )
@@ -85,6 +86,18 @@ def test_a_rate_is_of_the_time_in_which_all_worked() -> None:
     other = {"began_ns": 2000, "ended_ns": 5000, "ticks": [[2000, 0, 0], [5000, 30, 0]]}
     # From 2500 to 3500: 20 kernels of the first, 10 of the second.
     assert middle_rate([one, other], 500) == pytest.approx(30 / 1000e-9)
+
+
+def test_together_and_alone_are_compared_round_by_round() -> None:
+    rounds = [
+        {None: 100.0, PolicyKind.EQUAL: 97.0, PolicyKind.WEIGHTED: 90.0},
+        {None: 200.0, PolicyKind.EQUAL: 200.0, PolicyKind.WEIGHTED: 190.0},
+        {None: 50.0, PolicyKind.EQUAL: 49.0, PolicyKind.WEIGHTED: 51.0},
+    ]
+    run = throughput_run(PolicyKind.EQUAL, 12.0, 4, rounds, [0.0, 0.01, 0.0])
+    assert (run.alone, run.together) == ((100.0, 200.0, 50.0), (97.0, 200.0, 49.0))
+    assert run.ratio == pytest.approx(0.98)
+    assert throughput_run(PolicyKind.WEIGHTED, 12.0, 4, rounds, []).ratio == pytest.approx(0.95)
 
 
 def test_a_window_tells_shares_by_device_time_and_by_kernels() -> None:
