@@ -16,10 +16,11 @@ from typing import Self
 
 from tessera.bench.errors import DevicesDiffer, SideFailed
 from tessera.bench.ledger import Pair, Turn, choose_pairs, undisturbed
+from tessera.bench.machines import VM
 from tessera.bench.player import Message, Player
 from tessera.bench.result import BARE, MACHINE, Driver
 from tessera.bench.sides import private_daemon, side_command
-from tessera.bench.usage import Usage, machine_busy_seconds, servers_of, usage_of
+from tessera.bench.usage import Usage, children_of, machine_busy_seconds, servers_of, usage_of
 
 # Told after every slice: the side, the number of the pair from 1, and the slice.
 Played = Callable[[str, int, Message], None]
@@ -91,6 +92,10 @@ class Contest:
         servers = servers_of(lease) if lease is not None else ()
         # All leases have one daemon, which is counted once.
         own = tuple(pid for pid in servers if pid not in taken)
+        if player.side == VM:
+            # The program's own number is one of the guest's. What it uses is what its machine uses.
+            machine = (player.pid, *children_of(player.pid))
+            return Seat(player=player, client=None, servers=(*own, *machine))
         return Seat(player=player, client=ready.get("pid"), servers=own)
 
     def _check_devices(self) -> None:

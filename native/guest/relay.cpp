@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's end of a virtual machine's GPU ports: joins each connection that a program in the
+// guest opens to the gatekeeper of the lease.
+//
+// It knows one endpoint and the ports that it was started with, so a guest reaches its own lease
+// whatever it says. It reads what a guest wrote, so it is a process of its own that ends at the
+// first byte that breaks the protocol; its end is the end of the machine.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <exception>
+#include <list>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "guest/lane.h"
+
+namespace tessera::guest {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: tessera-vm-relay --endpoint PATH --port FD [--port FD ...]\n"
+    "Joins virtio-serial ports, given as connected sockets, to a lease's unix socket.\n";
+
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct Options {
+  std::string endpoint;
+  std::vector<int> ports;
+};
+
+int descriptor(std::string_view text) {
+  int fd = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
+  if (error != std::errc() || end != text.data() + text.size() || ::fcntl(fd, F_GETFD) < 0) {
+    throw UsageError("'" + std::string(text) + "' is no open descriptor");
+  }
+  return fd;
+}
+
+Options parse(std::span<char*> words) {
+  Options options;
+  for (std::size_t i = 1; i < words.size(); i += 2) {
+    const std::string_view name = words[i];
+    if (i + 1 == words.size()) throw UsageError(std::string(name) + " wants a value");
+    if (name == "--endpoint") {
+      options.endpoint = words[i + 1];
+    } else if (name == "--port") {
+      options.ports.push_back(descriptor(words[i + 1]));
+    } else {
+      throw UsageError("unknown option " + std::string(name));
+    }
+  }
+  if (options.ports.empty()) throw UsageError("no --port");
+  if (options.endpoint.empty() || options.endpoint.size() >= sizeof(sockaddr_un::sun_path)) {
+    throw UsageError("--endpoint must be the path of a socket");
+  }
+  return options;
+}
+
+// A connection to the lease, or none where it has ended or is overrun.
+UniqueFd connect_to(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (socket &&
+      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    ::fprintf(stderr, "tessera-vm-relay: %s: %s\n", path.c_str(), ::strerror(errno));
+    socket.reset();
+  }
+  return socket;
+}
+
+void run(const Options& options) {
+  ::signal(SIGPIPE, SIG_IGN);
+  std::list<Lane> lanes;
+  for (const int port : options.ports) {
+    ::fcntl(port, F_SETFL, ::fcntl(port, F_GETFL) | O_NONBLOCK);
+    ::fcntl(port, F_SETFD, FD_CLOEXEC);
+    lanes.emplace_back(port, [&options] { return connect_to(options.endpoint); });
+  }
+  std::vector<pollfd> entries;
+  for (;;) {
+    entries.clear();
+    for (const Lane& lane : lanes) lane.watch(entries);
+    if (::poll(entries.data(), entries.size(), -1) < 0) {
+      if (errno == EINTR) continue;
+      throw std::system_error(errno, std::generic_category(), "poll");
+    }
+    auto rest = std::span<const pollfd>(entries);
+    for (Lane& lane : lanes) {
+      const auto mine = rest.first(Lane::kEntries);
+      rest = rest.subspan(Lane::kEntries);
+      if ((mine[0].revents & (POLLHUP | POLLERR)) != 0) return;  // QEMU has ended
+      if (mine[0].revents != 0 || mine[1].revents != 0 || mine[2].revents != 0) lane.serve(mine);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera::guest
+
+int main(int argc, char** argv) {
+  using namespace tessera::guest;
+  try {
+    run(parse({argv, static_cast<std::size_t>(argc)}));
+    return 0;
+  } catch (const UsageError& error) {
+    ::fprintf(stderr, "tessera-vm-relay: %s\n%s", error.what(), kUsage);
+    return 2;
+  } catch (const BadFrame& error) {
+    ::fprintf(stderr, "tessera-vm-relay: the guest broke the protocol: %s\n", error.what());
+    return 1;
+  } catch (const std::exception& error) {
+    ::fprintf(stderr, "tessera-vm-relay: %s\n", error.what());
+    return 1;
+  }
+}
