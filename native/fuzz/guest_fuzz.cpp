@@ -3,6 +3,7 @@
 // What a hostile guest can put on a port, or a hostile host on a guest's: the first byte chooses a
 // reader, the second the length of the pieces, the rest is what it reads.
 //   0: the decoder   1: the host's end of a GPU port   2: the guest's   3: the words of a request
+//   4, 5: as 1 and 2, with shared memory
 // Only BadFrame may come of it.
 #include <poll.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -56,7 +58,9 @@ void turn(Lane& lane) {
   lane.serve(entries);
 }
 
-void fuzz_lane(Input input, std::size_t piece, bool host) {
+void fuzz_lane(Input input, std::size_t piece, bool host, bool slots) {
+  static std::array<std::byte, kPortWindow> memory;
+  const auto all = slots ? std::span<std::byte>(memory) : std::span<std::byte>();
   auto [near, far] = make_pair();
   UniqueFd peer;
   const auto connect = [&peer] {
@@ -64,7 +68,8 @@ void fuzz_lane(Input input, std::size_t piece, bool host) {
     peer = std::move(pair.second);
     return std::move(pair.first);
   };
-  Lane lane(near.get(), host ? Lane::Connect(connect) : Lane::Connect());
+  Lane lane(near.get(), host ? Lane::Connect(connect) : Lane::Connect(),
+            {all.first(all.size() / 2), all.last(all.size() / 2)});
   if (!host) lane.open(connect());
   while (!input.empty()) {
     const std::size_t part = std::min(piece, input.size());
@@ -73,6 +78,8 @@ void fuzz_lane(Input input, std::size_t piece, bool host) {
     turn(lane);
     throw_away(far);
     throw_away(peer);
+    // Enough for a slot.
+    if (part % 5 == 2 && peer) (void)!::write(peer.get(), memory.data(), kSlotBytes);
     if (part % 5 == 3) peer.reset();
   }
   for (int i = 0; i < 4; ++i) turn(lane);
@@ -99,16 +106,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Input input = std::as_bytes(std::span(data + 2, size - 2));
   const std::size_t piece = 1 + data[1];
   try {
-    switch (data[0] % 4) {
+    switch (data[0] % 6) {
       case 0:
         fuzz_decoder(input, piece);
         break;
+      case 3:
+        fuzz_words(input);
+        break;
       case 1:
       case 2:
-        fuzz_lane(input, piece, data[0] % 4 == 1);
+        fuzz_lane(input, piece, data[0] % 6 == 1, false);
         break;
       default:
-        fuzz_words(input);
+        fuzz_lane(input, piece, data[0] % 6 == 4, true);
     }
   } catch (const BadFrame&) {
   }

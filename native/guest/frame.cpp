@@ -29,9 +29,11 @@ bool fits(Kind kind, std::size_t size) {
     case Kind::failed:
       return size >= kNumber;
     case Kind::signal:
+    case Kind::returned:
       return size == kNumber;
     case Kind::size:
     case Kind::exit:
+    case Kind::lent:
       return size == 2 * kNumber;
     case Kind::time:
       return size == 3 * kNumber;

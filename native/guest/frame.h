@@ -22,22 +22,24 @@ namespace tessera::guest {
 inline constexpr std::size_t kHeader = 8;               // bytes
 inline constexpr std::size_t kMaxPayload = 256 * 1024;  // bytes; more than one word of a command
 inline constexpr std::size_t kMaxData = 64 * 1024;      // bytes that a lane puts into one frame
-inline constexpr std::uint32_t kGuestProtocol = 2;
+inline constexpr std::uint32_t kGuestProtocol = 3;
 
 enum class Kind : std::uint8_t {
-  data = 1,     // on every port but the control port, both ways
-  open = 2,     // GPU ports: a program has connected
-  close = 3,    // nothing follows until the next `open`; each side says it once
-  hello = 4,    // control, guest to host: version, then the kernel's release
-  word = 5,     // control, host to guest: NAME=VALUE, a part of what is to be run
-  start = 6,    // control, host to guest: all words were said
-  started = 7,  // control, guest to host: the program runs
-  failed = 8,   // control, guest to host: errno, then what could not be done
-  signal = 9,   // control, host to guest: a signal's number
-  size = 10,    // control, host to guest: rows and columns of the terminal
-  exit = 11,    // control, guest to host: exit code and ending signal, one of them 0
-  end = 12,     // control, host to guest: everything has arrived, power off
-  time = 13,    // control, host to guest: what the real-time clock is to show
+  data = 1,       // on every port but the control port, both ways
+  open = 2,       // GPU ports: a program has connected
+  close = 3,      // nothing follows until the next `open`; each side says it once
+  hello = 4,      // control, guest to host: version, then the kernel's release
+  word = 5,       // control, host to guest: NAME=VALUE, a part of what is to be run
+  start = 6,      // control, host to guest: all words were said
+  started = 7,    // control, guest to host: the program runs
+  failed = 8,     // control, guest to host: errno, then what could not be done
+  signal = 9,     // control, host to guest: a signal's number
+  size = 10,      // control, host to guest: rows and columns of the terminal
+  exit = 11,      // control, guest to host: exit code and ending signal, one of them 0
+  end = 12,       // control, host to guest: everything has arrived, power off
+  time = 13,      // control, host to guest: what the real-time clock is to show
+  lent = 14,      // GPU ports, both ways: a slot of the shared memory holds so many bytes
+  returned = 15,  // GPU ports, both ways: a slot's bytes were taken
 };
 
 // The peer did not keep to the protocol.

@@ -18,7 +18,7 @@ class GpuSocket {
   // Throws std::system_error.
   explicit GpuSocket(const std::string& path);
 
-  void add_port(int port) { lanes_.emplace_back(port); }
+  void add_port(int port, Slots slots) { lanes_.emplace_back(port, Lane::Connect(), slots); }
   // The poll loop waits for what watch() appends and hands the same entries to serve().
   std::size_t entries() const { return 1 + lanes_.size() * Lane::kEntries; }
   void watch(std::vector<pollfd>& entries) const;

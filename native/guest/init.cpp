@@ -38,6 +38,7 @@
 #include "guest/program.h"
 #include "guest/request.h"
 #include "guest/root.h"
+#include "guest/shared_memory.h"
 
 namespace tessera::guest {
 namespace {
@@ -69,6 +70,7 @@ class Guest {
   Guest()
       : children_(watch_children()),
         ports_(open_ports()),
+        window_(find_shared_memory()),
         control_(port(kControlPort)),
         input_(port(kStdinPort)),
         output_(port(kStdoutPort)),
@@ -134,7 +136,9 @@ class Guest {
     try {
       ::sethostname(request_.hostname.data(), request_.hostname.size());
       gpu_.emplace(std::string(kDriverFolder) + "/gpu.sock");
-      for (unsigned n = kFirstGpuPort; n <= ports_.size(); ++n) gpu_->add_port(port(n));
+      for (unsigned n = kFirstGpuPort; n <= ports_.size(); ++n) {
+        gpu_->add_port(port(n), window_.of_guest(n - kFirstGpuPort));
+      }
       enter_image(kDisk, kDriverFolder);
       mount_shares(request_.shares);
       raise_loopback();
@@ -179,6 +183,7 @@ class Guest {
 
   const UniqueFd children_;
   const std::vector<UniqueFd> ports_;
+  const Window window_;
   Control control_;
   Lane input_, output_, errors_;
   std::optional<GpuSocket> gpu_;

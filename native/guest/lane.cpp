@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <system_error>
 #include <utility>
 
@@ -15,8 +16,10 @@ namespace {
 // More than any pipe or terminal holds: a process that was left behind and writes for ever is cut
 // off.
 constexpr std::size_t kMaxFinish = 1 << 20;
-// Room for `open` and `close` behind a frame of data.
-constexpr std::size_t kOutput = kHeader + kMaxData + 16 * kHeader;
+// Less than this costs no more in a frame than a slot does, which has to be returned.
+constexpr std::size_t kMinLent = 16 * 1024;
+// Room for `open`, `close` and slots that are returned behind a frame of data.
+constexpr std::size_t kOutput = kHeader + kMaxData + 32 * kHeader;
 
 bool try_later() {
   return errno == EAGAIN || errno == EINTR;
@@ -28,8 +31,8 @@ bool try_later() {
 
 }  // namespace
 
-Lane::Lane(int port, Connect connect)
-    : port_(port), connect_(std::move(connect)), output_(kOutput) {}
+Lane::Lane(int port, Connect connect, Slots slots)
+    : port_(port), connect_(std::move(connect)), slots_(slots), output_(kOutput) {}
 
 void Lane::join(UniqueFd source, UniqueFd sink) {
   source_ = std::move(source);
@@ -55,7 +58,7 @@ void Lane::watch(std::vector<pollfd>& entries) const {
   // look at.
   const bool listens = port_may_speak() && (state_ != State::free || connect_);
   const short port_events = static_cast<short>((listens ? POLLIN : 0) | (end_ == 0 ? 0 : POLLOUT));
-  const bool reads = source_ && end_ == 0;
+  const bool reads = source_ && end_ == 0 && can_read_source();
   // A pipe that nobody reads any more tells so to those who ask for nothing.
   const bool writes = sink_ && (sink_waits() || !source_);
   entries.push_back({port_events == 0 ? -1 : port_, port_events, 0});
@@ -73,10 +76,10 @@ void Lane::serve(std::span<const pollfd> entries) {
   }
   if ((entries[0].revents & POLLIN) != 0 && port_may_speak()) read_port();
   decode();
-  if (source_ && end_ == 0 && (entries[1].revents != 0 || finishing_)) read_source();
+  if (entries[1].revents != 0 && end_ == 0 && can_read_source()) read_source();
   if (end_ != 0) write_port();
   // No poll tells of the end of what finish() speaks of.
-  while (finishing_ && source_ && end_ == 0) {
+  while (finishing_ && source_ && end_ == 0 && can_read_source()) {
     read_source();
     if (end_ != 0) write_port();
   }
@@ -84,21 +87,53 @@ void Lane::serve(std::span<const pollfd> entries) {
   decode();
 }
 
-void Lane::say(Kind kind) {
-  const auto frame = frame_header(kind, 0);
-  if (output_.size() - end_ < frame.size()) throw BadFrame("who opens and closes and never reads");
+void Lane::say(Kind kind, std::span<const std::uint32_t> numbers) {
+  const auto frame = make_frame(kind, numbers);
+  if (output_.size() - end_ < frame.size()) throw BadFrame("who speaks and never listens");
   std::ranges::copy(frame, output_.begin() + static_cast<std::ptrdiff_t>(end_));
   end_ += frame.size();
 }
 
+bool Lane::can_read_source() const {
+  if (!source_) return false;
+  return !slots_.there() || lent_.find_free() || !port_may_speak();
+}
+
 void Lane::read_source() {
+  const auto slot = slots_.there() ? lent_.find_free() : std::nullopt;
+  if (slot) return read_into_slot(*slot);
+  read_into_frame();
+}
+
+void Lane::read_into_frame() {
   const ssize_t got = ::read(source_.get(), output_.data() + kHeader, kMaxData);
   if (got > 0) {
     const auto size = static_cast<std::size_t>(got);
     std::ranges::copy(frame_header(Kind::data, size), output_.begin());
     end_ = kHeader + size;
+  }
+  take_source(got);
+}
+
+void Lane::read_into_slot(std::uint32_t slot) {
+  const auto room = slots_.outgoing(slot);
+  const ssize_t got = ::read(source_.get(), room.data(), room.size());
+  if (got >= static_cast<ssize_t>(kMinLent)) {
+    lent_.set(slot, true);
+    say(Kind::lent, std::array{slot, static_cast<std::uint32_t>(got)});
+  } else if (got > 0) {
+    const auto size = static_cast<std::size_t>(got);
+    std::ranges::copy(frame_header(Kind::data, size), output_.begin());
+    std::ranges::copy(room.first(size), output_.begin() + kHeader);
+    end_ = kHeader + size;
+  }
+  take_source(got);
+}
+
+void Lane::take_source(ssize_t got) {
+  if (got > 0) {
     if (!finishing_) return;
-    left_to_finish_ -= std::min(left_to_finish_, size);
+    left_to_finish_ -= std::min(left_to_finish_, static_cast<std::size_t>(got));
     if (left_to_finish_ == 0) leave();
     return;
   }
@@ -134,6 +169,10 @@ void Lane::take(const Frame& frame) {
       return take_open();
     case Kind::close:
       return take_close();
+    case Kind::lent:
+      return take_lent(frame.number(0), frame.number(1));
+    case Kind::returned:
+      return take_returned(frame.number(0));
     case Kind::data:
       break;
     default:
@@ -143,8 +182,24 @@ void Lane::take(const Frame& frame) {
   if (state_ == State::free) throw BadFrame("data on a port that nobody uses");
   const std::size_t given = give_sink(frame.payload);
   if (state_ != State::joined) return;
-  pending_.assign(frame.payload.begin() + static_cast<std::ptrdiff_t>(given), frame.payload.end());
-  pending_begin_ = 0;
+  kept_.assign(frame.payload.begin() + static_cast<std::ptrdiff_t>(given), frame.payload.end());
+  pending_ = kept_;
+}
+
+void Lane::take_lent(std::uint32_t slot, std::uint32_t bytes) {
+  if (!slots_.there() || slot >= kSlots || bytes == 0 || bytes > kSlotBytes) {
+    throw BadFrame("a slot that cannot be");
+  }
+  if (state_ == State::left) return;
+  if (state_ == State::free) throw BadFrame("a slot on a port that nobody uses");
+  borrowed_ = slot;
+  pending_ = slots_.incoming(slot).first(bytes);
+  write_sink();
+}
+
+void Lane::take_returned(std::uint32_t slot) {
+  if (slot >= kSlots || !lent_.has(slot)) throw BadFrame("a slot that was not lent");
+  lent_.set(slot, false);
 }
 
 void Lane::take_open() {
@@ -160,6 +215,8 @@ void Lane::take_close() {
   if (state_ == State::free) throw BadFrame("the end of no connection");
   leave();
   state_ = State::free;
+  // Whoever had one of these slots has said by its `close` that it has none any more.
+  lent_.clear();
 }
 
 std::size_t Lane::give_sink(std::span<const std::byte> bytes) {
@@ -170,7 +227,16 @@ std::size_t Lane::give_sink(std::span<const std::byte> bytes) {
 }
 
 void Lane::write_sink() {
-  pending_begin_ += give_sink(std::span(pending_).subspan(pending_begin_));
+  const std::size_t given = give_sink(pending_);
+  if (state_ != State::joined) return;
+  pending_ = pending_.subspan(given);
+  if (pending_.empty()) return_slot();
+}
+
+void Lane::return_slot() {
+  if (!borrowed_) return;
+  say(Kind::returned, std::array{*borrowed_});
+  borrowed_.reset();
 }
 
 void Lane::leave() {
@@ -184,8 +250,8 @@ void Lane::leave() {
 void Lane::drop() {
   source_.reset();
   sink_.reset();
-  pending_.clear();
-  pending_begin_ = 0;
+  pending_ = {};
+  borrowed_.reset();
 }
 
 }  // namespace tessera::guest

@@ -12,17 +12,25 @@
 // other, so whoever is slow slows its own peer down and nobody else, and a lane holds a bounded
 // number of bytes. (Credits were refused: a port is a lane of its own already, with QEMU's and the
 // guest kernel's queues behind it.)
+//
+// Bulk goes by shared memory where there is some (window.h). A lane whose slots are all lent waits
+// for one to come back, unless it does not listen to its port at that moment, because what came
+// from there waits for its sink: then it writes to the port, so that one direction never waits for
+// the other.
 #pragma once
 
 #include <poll.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "guest/frame.h"
+#include "guest/window.h"
 
 namespace tessera::guest {
 
@@ -35,7 +43,7 @@ class Lane {
 
   // `port` must not block, and belongs to somebody who keeps it open. Without `connect`, only this
   // end may open.
-  explicit Lane(int port, Connect connect = {});
+  explicit Lane(int port, Connect connect = {}, Slots slots = {});
 
   // Nobody is joined, and the other end knows it.
   bool free() const { return state_ == State::free && end_ == 0; }
@@ -53,25 +61,38 @@ class Lane {
   void serve(std::span<const pollfd> entries);
 
  private:
+  static constexpr std::size_t kAnswer = 8 * kHeader;  // more than is said to one frame
+
   enum class State { free, joined, left };  // left: we said `close`, they did not yet
 
-  bool sink_waits() const { return pending_begin_ != pending_.size(); }
-  bool port_may_speak() const { return !sink_waits() && end_ < kMaxData; }
-  void say(Kind kind);
+  bool sink_waits() const { return !pending_.empty(); }
+  bool can_read_source() const;
+  // There is room for what is answered. A frame of data that waits for its way out does not count:
+  // two lanes that both wait so must listen, or neither goes on.
+  bool port_may_speak() const { return !sink_waits() && output_.size() - end_ >= kAnswer; }
+  void say(Kind kind, std::span<const std::uint32_t> numbers = {});
   void leave();
   void drop();
   void read_source();
+  void read_into_frame();
+  void read_into_slot(std::uint32_t slot);
+  void take_source(ssize_t got);
   void write_port();
   void read_port();
   void decode();
   void take(const Frame& frame);
   void take_open();
   void take_close();
+  void take_lent(std::uint32_t slot, std::uint32_t bytes);
+  void take_returned(std::uint32_t slot);
   std::size_t give_sink(std::span<const std::byte> bytes);
   void write_sink();
+  void return_slot();
 
   const int port_;
   const Connect connect_;
+  const Slots slots_;
+  Lent lent_;
   State state_ = State::free;
   UniqueFd source_, sink_;
   bool finishing_ = false;
@@ -80,8 +101,9 @@ class Lane {
   std::vector<std::byte> output_;  // frames on their way to the port: from begin_ to end_
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
-  std::vector<std::byte> pending_;  // plain bytes on their way to the sink
-  std::size_t pending_begin_ = 0;
+  std::span<const std::byte> pending_;  // plain bytes on their way to the sink, in kept_ or a slot
+  std::vector<std::byte> kept_;
+  std::optional<std::uint32_t> borrowed_;  // the slot that they are in
 };
 
 }  // namespace tessera::guest

@@ -33,8 +33,10 @@ namespace tessera::guest {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: tessera-vm-relay --endpoint PATH --port FD [--port FD ...]\n"
-    "Joins virtio-serial ports, given as connected sockets, to a lease's unix socket.\n";
+    "usage: tessera-vm-relay --endpoint PATH [--window FD] --port FD [--port FD ...]\n"
+    "Joins virtio-serial ports, given as connected sockets, to a lease's unix socket. The window "
+    "is "
+    "a file of\nmemory that the machine shares; bulk goes by it.\n";
 
 class UsageError : public std::runtime_error {
  public:
@@ -43,6 +45,7 @@ class UsageError : public std::runtime_error {
 
 struct Options {
   std::string endpoint;
+  UniqueFd window;
   std::vector<int> ports;
 };
 
@@ -62,6 +65,8 @@ Options parse(std::span<char*> words) {
     if (i + 1 == words.size()) throw UsageError(std::string(name) + " wants a value");
     if (name == "--endpoint") {
       options.endpoint = words[i + 1];
+    } else if (name == "--window") {
+      options.window.reset(descriptor(words[i + 1]));
     } else if (name == "--port") {
       options.ports.push_back(descriptor(words[i + 1]));
     } else {
@@ -91,11 +96,13 @@ UniqueFd connect_to(const std::string& path) {
 
 void run(const Options& options) {
   ::signal(SIGPIPE, SIG_IGN);
+  const Window window = options.window ? Window(options.window) : Window();
   std::list<Lane> lanes;
   for (const int port : options.ports) {
     ::fcntl(port, F_SETFL, ::fcntl(port, F_GETFL) | O_NONBLOCK);
     ::fcntl(port, F_SETFD, FD_CLOEXEC);
-    lanes.emplace_back(port, [&options] { return connect_to(options.endpoint); });
+    const auto connect = [&options] { return connect_to(options.endpoint); };
+    lanes.emplace_back(port, connect, window.of_host(lanes.size()));
   }
   std::vector<pollfd> entries;
   for (;;) {

@@ -50,9 +50,10 @@ void the_longest_frame_fits() {
 
 void nonsense_is_refused() {
   for (const auto& header :
-       {frame_header(Kind{0}, 0), frame_header(Kind{14}, 0), frame_header(Kind::data, 0),
+       {frame_header(Kind{0}, 0), frame_header(Kind{16}, 0), frame_header(Kind::data, 0),
         frame_header(Kind::data, kMaxPayload + 1), frame_header(Kind::open, 1),
-        frame_header(Kind::exit, 4), frame_header(Kind::hello, 3), frame_header(Kind::time, 8)}) {
+        frame_header(Kind::exit, 4), frame_header(Kind::hello, 3), frame_header(Kind::time, 8),
+        frame_header(Kind::lent, 4), frame_header(Kind::returned, 8)}) {
     FrameDecoder decoder;
     feed(decoder, header);
     CHECK_THROWS(decoder.next(), BadFrame);

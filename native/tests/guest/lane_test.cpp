@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "check.h"
 
@@ -32,19 +34,30 @@ std::pair<UniqueFd, UniqueFd> make_pipe() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+// Whether ports of these tests have shared memory beside them.
+bool with_slots = false;
+
 // A port with a lane at each end; the host's connects to `server`.
 struct Port {
   std::pair<UniqueFd, UniqueFd> ends = make_pair();
+  std::vector<std::byte> memory = std::vector<std::byte>(with_slots ? kPortWindow : 0);
   UniqueFd server;  // the far end of the last connection
   bool refuses = false;
-  Lane guest{ends.first.get()};
-  Lane host{ends.second.get(), [this] {
+  Slots near = slots();
+  Lane guest{ends.first.get(), {}, near};
+  Lane host{ends.second.get(),
+            [this] {
               if (refuses) return UniqueFd();
               auto pair = make_pair();
               server = std::move(pair.second);
               return std::move(pair.first);
-            }};
+            },
+            Slots{near.in, near.out}};
 
+  Slots slots() {
+    const std::span all(memory);
+    return {all.first(all.size() / 2), all.last(all.size() / 2)};
+  }
   // One turn of both poll loops; false when nothing was to be done.
   bool turn() {
     std::vector<pollfd> entries;
@@ -171,6 +184,67 @@ void who_is_slow_holds_up_its_own_peer_only() {
   CHECK(sent.size() > 1'000'000 && found == sent);
 }
 
+// Bulk both ways at once, to readers who take turns: no direction waits for the other.
+void bulk_arrives_as_it_was_sent() {
+  Port port;
+  const UniqueFd program = port.connect();
+  std::mt19937 random(2);
+  std::string text(3 << 20, '\0');
+  std::ranges::generate(text, [&] { return static_cast<char>(random()); });
+  std::string at_server, at_program;
+  std::size_t by_program = 0, by_server = 0;
+  const auto write_some = [&text](const UniqueFd& fd, std::size_t& done) {
+    const ssize_t put = ::write(fd.get(), text.data() + done, text.size() - done);
+    if (put > 0) done += static_cast<std::size_t>(put);
+  };
+  for (int i = 0; at_server.size() + at_program.size() < 2 * text.size(); ++i) {
+    CHECK(i < 1'000'000);
+    write_some(program, by_program);
+    write_some(port.server, by_server);
+    port.turn();
+    if (i / 64 % 2 == 0) {
+      at_server += read_all(port.server);
+    } else {
+      at_program += read_all(program);
+    }
+  }
+  CHECK(at_server == text && at_program == text);
+}
+
+void bulk_does_not_cross_the_port() {
+  const auto [near, far] = make_pair();
+  std::vector<std::byte> memory(kPortWindow);
+  const std::span all(memory);
+  Lane lane(near.get(), {}, {all.first(kPortWindow / 2), all.last(kPortWindow / 2)});
+  auto [program, socket] = make_pair();
+  lane.open(std::move(socket));
+  const std::string piece(kSlotBytes / 2, 'z');
+  std::string crossed;
+  std::size_t sent = 0;
+  const auto turn = [&] {
+    std::vector<pollfd> entries;
+    lane.watch(entries);
+    ::poll(entries.data(), entries.size(), 0);
+    lane.serve(entries);
+    crossed += read_all(far);
+  };
+  for (int i = 0; i < 20; ++i) {
+    const ssize_t put = ::write(program.get(), piece.data(), piece.size());
+    if (put > 0) sent += static_cast<std::size_t>(put);
+    turn();
+  }
+  // Of what nobody takes, no more is read than there are slots for.
+  CHECK(sent >= kSlots * piece.size() && crossed.size() < 200);
+  CHECK(lane.free() == false);
+  CHECK(std::memcmp(memory.data(), piece.data(), piece.size()) == 0);
+  const std::size_t before = crossed.size();
+  const auto returned = make_frame(Kind::returned, std::array{0u});
+  CHECK(::write(far.get(), returned.data(), returned.size()) > 0);
+  turn();
+  turn();
+  CHECK(crossed.size() > before && crossed.size() < 200);
+}
+
 // What init does with a program's streams: joined at once on both ends, without `open`.
 void a_pipe_is_carried_to_its_end() {
   Port port;
@@ -233,6 +307,31 @@ void frames_out_of_place_are_refused() {
   refuses({}, Kind::open, {});
 }
 
+// After `open`, with a slot lent: the reply of a hostile peer to it.
+void refuses_of_slots(Kind kind, std::span<const std::uint32_t> numbers) {
+  const auto [near, far] = make_pair();
+  std::vector<std::byte> memory(kPortWindow);
+  const std::span all(memory);
+  Lane lane(near.get(), {}, {all.first(kPortWindow / 2), all.last(kPortWindow / 2)});
+  lane.open(make_pair().first);
+  const auto frame = make_frame(kind, numbers);
+  CHECK(::write(far.get(), frame.data(), frame.size()) > 0);
+  const std::array<pollfd, Lane::kEntries> entries{{{near.get(), POLLIN, POLLIN}, {}, {}}};
+  CHECK_THROWS(lane.serve(entries), BadFrame);
+}
+
+void slots_that_cannot_be_are_refused() {
+  refuses_of_slots(Kind::lent, std::array{kSlots, 1u});
+  refuses_of_slots(Kind::lent, std::array{~0u, 1u});
+  refuses_of_slots(Kind::lent, std::array{0u, 0u});
+  refuses_of_slots(Kind::lent, std::array{0u, static_cast<std::uint32_t>(kSlotBytes) + 1});
+  refuses_of_slots(Kind::returned, std::array{0u});
+  refuses_of_slots(Kind::returned, std::array{kSlots});
+  // Without shared memory there are none.
+  refuses([] { return UniqueFd(); }, Kind::lent, std::array{0u, 1u});
+  refuses([] { return UniqueFd(); }, Kind::returned, std::array{0u});
+}
+
 void who_opens_and_closes_and_never_reads_is_left_alone() {
   const auto [near, far] = make_pair();
   Lane lane(near.get(), [] { return UniqueFd(); });
@@ -266,15 +365,21 @@ void who_opens_and_closes_and_never_reads_is_left_alone() {
 int main() {
   using namespace tessera::guest;
   ::signal(SIGPIPE, SIG_IGN);
-  data_go_both_ways();
-  an_end_arrives_behind_what_was_sent_and_frees_the_port();
-  both_ends_at_once_free_the_port();
-  nothing_of_one_connection_reaches_the_next();
-  who_cannot_connect_is_hung_up_on();
-  who_is_slow_holds_up_its_own_peer_only();
-  a_pipe_is_carried_to_its_end();
-  a_reader_that_has_gone_closes_the_programs_pipe();
-  finish_takes_what_is_there_and_waits_for_nobody();
+  for (const bool slots : {false, true}) {
+    with_slots = slots;
+    data_go_both_ways();
+    an_end_arrives_behind_what_was_sent_and_frees_the_port();
+    both_ends_at_once_free_the_port();
+    nothing_of_one_connection_reaches_the_next();
+    who_cannot_connect_is_hung_up_on();
+    who_is_slow_holds_up_its_own_peer_only();
+    a_pipe_is_carried_to_its_end();
+    a_reader_that_has_gone_closes_the_programs_pipe();
+    finish_takes_what_is_there_and_waits_for_nobody();
+    bulk_arrives_as_it_was_sent();
+  }
+  bulk_does_not_cross_the_port();
+  slots_that_cannot_be_are_refused();
   frames_out_of_place_are_refused();
   who_opens_and_closes_and_never_reads_is_left_alone();
 }

@@ -2,7 +2,8 @@
 """What Tessera asks of a hypervisor, whoever implements it.
 
 A machine has a kernel, an initial file system, at most one disk, ports, each a pair of pipes between the
-guest and a socket of this process, and the host's devices that were handed over to it. It has no network and
+guest and a socket of this process, memory that it shares with this process, and the host's devices that were
+handed over to it. It has no network and
 no other device. What is said on the ports is not the hypervisor's business (tessera.hypervisor.frames).
 """
 
@@ -17,6 +18,8 @@ from pathlib import Path
 # The numbers of the ports; native/guest/ports.h says the same.
 CONTROL, STDIN, STDOUT, STDERR, FIRST_GPU = 1, 2, 3, 4, 5
 GPU_PORTS = 16
+# Bytes that a machine shares with its host for each GPU port; native/guest/window.h says the same.
+PORT_WINDOW = 1 << 20
 PORTS = FIRST_GPU + GPU_PORTS - 1
 PORTS_WITHOUT_GPU = FIRST_GPU - 1
 
@@ -73,6 +76,15 @@ class MachineSpec:
     near: frozenset[int] = frozenset()
 
     @property
+    def window(self) -> int:
+        """Bytes of memory that are shared with the guest, a part for each GPU port; 0: none.
+
+        A region of a PCI device has a power of two.
+        """
+        ports = self.ports + 1 - FIRST_GPU
+        return PORT_WINDOW << (ports - 1).bit_length() if ports > 0 else 0
+
+    @property
     def disks(self) -> tuple[Disk, ...]:
         """All disks, in the order in which the guest finds them: the image's first."""
         image = () if self.disk is None else (self.disk,)
@@ -89,9 +101,11 @@ class Machine(ABC):
     lies in a file and some bytes, and its ports stay joined, with whatever bytes wait in them.
     """
 
-    def __init__(self, ports: dict[int, socket.socket]) -> None:
+    def __init__(self, ports: dict[int, socket.socket], window: int | None = None) -> None:
         self.ports = ports
         """This end of each port, by its number: connected sockets. Who takes one out closes it."""
+        self.window = window
+        """The file of the memory that is shared with the guest, where there is some; it lives as long as this."""
 
     @property
     @abstractmethod

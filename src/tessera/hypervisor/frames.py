@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-VERSION = 2
+VERSION = 3
 MAX_PAYLOAD = 256 * 1024
 MAX_DATA = 64 * 1024
 _HEADER = struct.Struct("<IB3s")
@@ -29,6 +29,8 @@ class Kind(IntEnum):
     EXIT = 11
     END = 12
     TIME = 13
+    LENT = 14
+    RETURNED = 15
 
 
 _FEWEST = {Kind.DATA: 1, Kind.WORD: 1, Kind.HELLO: _NUMBER, Kind.FAILED: _NUMBER}
@@ -37,6 +39,8 @@ _EXACTLY = {
     Kind.SIZE: 2 * _NUMBER,
     Kind.EXIT: 2 * _NUMBER,
     Kind.TIME: 3 * _NUMBER,
+    Kind.LENT: 2 * _NUMBER,
+    Kind.RETURNED: _NUMBER,
 }
 
 

@@ -51,13 +51,14 @@ class Descriptors:
     console: int
     ports: Mapping[int, int]
     disks: Sequence[int] = ()
+    window: int | None = None
     memory: int | None = None
     """A guest's memory that was saved: the machine is to wait for the rest of its state."""
 
     def all(self) -> list[int]:
         fixed = [self.kernel, self.initramfs, self.monitor, self.console]
-        memory = [] if self.memory is None else [self.memory]
-        return [*fixed, *self.ports.values(), *self.disks, *memory]
+        some = [fd for fd in (self.window, self.memory) if fd is not None]
+        return [*fixed, *self.ports.values(), *self.disks, *some]
 
 
 def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[str]:
@@ -78,6 +79,7 @@ def command_line(program: str, spec: MachineSpec, given: Descriptors) -> list[st
         words += ["-device", f"virtserialport,nr={number},chardev=port{number}"]
     for number, (disk, fd) in enumerate(zip(spec.disks, given.disks, strict=True)):
         words += _disk(number, disk, fd)
+    words += _window(spec, given)
     return words + passthrough.words(spec, saved=given.memory is not None)
 
 
@@ -107,6 +109,20 @@ def _memory(spec: MachineSpec, given: Descriptors) -> list[str]:
     }
     words += ["-object", json.dumps(file), "-machine", f"memory-backend={RAM}"]
     return [*words, "-S", "-incoming", "defer"]
+
+
+def _window(spec: MachineSpec, given: Descriptors) -> list[str]:
+    if given.window is None:
+        return []
+    file = {
+        "qom-type": "memory-backend-file",
+        "id": "window",
+        "size": spec.window,
+        "mem-path": f"/proc/self/fd/{given.window}",
+        "share": True,
+    }
+    # A master's memory is a part of what is saved; with another one QEMU saves nothing.
+    return ["-object", json.dumps(file), "-device", "ivshmem-plain,memdev=window,master=on"]
 
 
 def _disk(number: int, disk: Disk, fd: int) -> list[str]:
@@ -149,10 +165,11 @@ class Qemu(Hypervisor):
         with ExitStack() as owned:
             try:
                 disks = [_opened(owned, disk) for disk in spec.disks]
+                window = _shared(owned, spec.window) if spec.window else None
             except OSError as error:
                 raise _no_files(error) from error
-            launch = partial(self._launch, spec, disks)
-            machine = QemuMachine(launch, spec.ports, memory_size(spec), owned.pop_all())
+            launch = partial(self._launch, spec, disks, window)
+            machine = QemuMachine(launch, spec.ports, memory_size(spec), window, owned.pop_all())
         try:
             await machine.power_on()
         except BaseException:
@@ -164,6 +181,7 @@ class Qemu(Hypervisor):
         self,
         spec: MachineSpec,
         disks: Sequence[int],
+        window: int | None,
         monitor: int,
         console: int,
         ports: Sequence[int],
@@ -178,6 +196,7 @@ class Qemu(Hypervisor):
                     console=console,
                     ports=dict(enumerate(ports, 1)),
                     disks=disks,
+                    window=window,
                     memory=memory,
                 )
             except OSError as error:
@@ -195,6 +214,13 @@ def _no_files(error: OSError) -> MachineFailed:
 def _opened(owner: ExitStack, disk: Disk) -> int:
     fd = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
     owner.callback(os.close, fd)
+    return fd
+
+
+def _shared(owner: ExitStack, size: int) -> int:
+    fd = os.memfd_create("tessera-window", os.MFD_CLOEXEC)
+    owner.callback(os.close, fd)
+    os.ftruncate(fd, size)
     return fd
 
 

@@ -5,7 +5,7 @@ Suspending to a file ends QEMU, and resuming starts another one. What lasts is h
 and the console, and the disk. A program's bytes are in three places then, and none may be lost or come twice:
 
 - in the sockets between QEMU and the others: they stay there, as this process keeps both ends open;
-- in the guest's memory: saved with it;
+- in the guest's memory: saved with it, as is the memory that it shares with the relay, which stands still;
 - in QEMU, which has taken a piece from the guest's ring and could not write all of it: part of its own state.
 
 So no byte may pass between the sockets and QEMU once its state is being written. QEMU does not promise that
@@ -37,6 +37,7 @@ _NAME = "state"
 _PIPE = 1 << 20
 _FAST = 1 << 40  # bytes per second: no limit
 _OTHER_STATE = 1 << 20  # bytes, about: what is not the guest's memory
+_BLOCK = 512
 _SAME_LOOKS = 3
 _MOST_LOOKS = 2000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -70,11 +71,13 @@ class _Qemu:
 class QemuMachine(Machine):
     """See above. `size` is the guest's memory in bytes."""
 
-    def __init__(self, launch: Launch, ports: int, size: int, owned: ExitStack) -> None:
-        """`owned` is closed with the machine."""
+    def __init__(
+        self, launch: Launch, ports: int, size: int, window: int | None, owned: ExitStack
+    ) -> None:
+        """`window` is the file of the shared memory, if there is one; `owned` is closed with the machine."""
         pairs = [socket.socketpair() for _ in range(ports + 1)]
         self._theirs = [theirs for _, theirs in pairs]
-        super().__init__(dict(enumerate((ours for ours, _ in pairs[1:]), 1)))
+        super().__init__(dict(enumerate((ours for ours, _ in pairs[1:]), 1)), window)
         self._console = Console(pairs[0][0])
         self._launch = launch
         self._size = size
@@ -113,7 +116,8 @@ class QemuMachine(Machine):
 
     def memory_in_use(self) -> int:
         words = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
-        return min(self._size, int(words[1]) * _PAGE + self._backed) + _OTHER_STATE
+        shared = 0 if self.window is None else os.fstat(self.window).st_blocks * _BLOCK
+        return min(self._size, int(words[1]) * _PAGE + self._backed) + shared + _OTHER_STATE
 
     async def save(self, memory: int) -> bytes:
         monitor = self._monitor()
@@ -141,7 +145,7 @@ class QemuMachine(Machine):
             await parked.end()
 
     async def load(self, memory: int, state: bytes) -> None:
-        self._backed = os.fstat(memory).st_blocks * 512
+        self._backed = os.fstat(memory).st_blocks * _BLOCK
         self._loaded = (await self._begin(memory), state)
 
     async def go_on(self) -> None:

@@ -95,8 +95,9 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         machine = await hypervisor.start(workload.spec)
         parts.push_async_callback(machine.end)
         gpu_ports = [machine.ports.pop(n) for n in range(FIRST_GPU, workload.spec.ports + 1)]
-        joined = relay.start(workload.endpoint, gpu_ports) if workload.endpoint else None
-        if joined:
+        joined = None
+        if workload.endpoint:
+            joined = relay.start(workload.endpoint, gpu_ports, machine.window)
             parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
         bodies: list[Coroutine[Any, Any, int]] = [session.run()]

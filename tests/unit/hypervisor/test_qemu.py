@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from tessera.hypervisor import child, cpio, guest, qemu
-from tessera.hypervisor.base import Accelerator, Disk, MachineSpec, Share
+from tessera.hypervisor.base import (
+    FIRST_GPU,
+    PORT_WINDOW,
+    Accelerator,
+    Disk,
+    MachineSpec,
+    Share,
+)
 from tessera.hypervisor.qemu import Descriptors, command_line
 from tessera.model.errors import GuestKernelMissing, HypervisorMissing, MachineFailed
 
@@ -49,6 +57,26 @@ def test_a_machine_has_its_ports_and_nothing_that_was_not_asked_for() -> None:
     assert not [word for word in words if "netdev" in word or word in ("-net", "-nic", "-drive")]
     assert (values(words, "-smp"), values(words, "-m")) == (["2"], ["513M"])
     assert values(words, "-append")[0].endswith("tessera_ports=2")
+
+
+def test_memory_is_shared_for_gpu_ports_only_and_is_saved_with_the_machine() -> None:
+    assert spec().window == 0
+    machine = replace(spec(), ports=FIRST_GPU + 2)
+    assert machine.window == 4 << 20
+    words = command_line("qemu", machine, replace(GIVEN, window=11))
+    (file,) = (json.loads(value) for value in values(words, "-object"))
+    assert (file["mem-path"], file["size"], file["share"]) == ("/proc/self/fd/11", 4 << 20, True)
+    assert "ivshmem-plain,memdev=window,master=on" in values(words, "-device")
+    assert 11 in replace(GIVEN, window=11).all()
+
+
+def test_both_ends_have_the_same_idea_of_a_ports_memory() -> None:
+    header = (Path(__file__).parents[3] / "native/guest/window.h").read_text(encoding="utf-8")
+    slots, kib = (
+        int(re.search(pattern, header)[1])  # type: ignore[index]
+        for pattern in (r"kSlots = (\d+);", r"kSlotBytes = (\d+) \* 1024;")
+    )
+    assert 2 * slots * kib * 1024 == PORT_WINDOW
 
 
 def test_everything_comes_by_descriptor() -> None:
