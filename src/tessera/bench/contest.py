@@ -46,24 +46,31 @@ class Seat:
 class Contest:
     """All sides, warm and waiting. A context manager: leaving it ends every process it started.
 
-    `fraction` is each lease's part of the GPU; with None, the leases get all of it between them.
+    `fraction` is each lease's part of the GPU; with None, the leases get all of it between them. `variables` are
+    added to every program's environment, and to the daemon's.
     """
 
     def __init__(
-        self, commands: Mapping[str, Sequence[str]], say: Say, fraction: str | None
+        self,
+        commands: Mapping[str, Sequence[str]],
+        say: Say,
+        fraction: str | None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._commands = commands
         self._say = say
         self._leased = [side for side in commands if side not in (BARE, MACHINE)]
         self.fraction = fraction or f"1/{max(1, len(self._leased))}"
         self.cores = len(os.sched_getaffinity(0))
+        self._variables = variables
         self._stack = ExitStack()
         self._seats: dict[str, Seat] = {}
         self.played: list[Pair] = []
 
     def __enter__(self) -> Self:
         try:
-            environment = self._stack.enter_context(private_daemon(bool(self._leased)))
+            daemon = private_daemon(bool(self._leased), variables=self._variables)
+            environment = self._stack.enter_context(daemon)
             for side, command in self._commands.items():
                 self._say(f"{side}: starting and warming up")
                 started = side_command(side, command, self.fraction)

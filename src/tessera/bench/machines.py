@@ -48,6 +48,17 @@ _GUEST_PACKAGES = "/usr/lib/python3/dist-packages"
 _DATA = ("datasets/data", "datasets/images")  # of scikit-learn
 
 
+def beside_guests() -> dict[str, str]:
+    """Variables with which the embedded device computes on all of these cores but one.
+
+    A GPU computes beside the processors that guests run on. The embedded device computes on them, and an emulated
+    guest that prepares its next step takes them from the step before: what would then be measured is this host's
+    scheduler. For every side of a comparison alike; other devices take no notice.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return {"POCL_MAX_PTHREAD_COUNT": str(cores - 1)} if cores > 1 else {}
+
+
 def image_path() -> Path:
     """Where the image of experiments lies: $TESSERA_BENCH_IMAGE, or build/demo.sif in the source tree."""
     chosen = os.environ.get("TESSERA_BENCH_IMAGE")

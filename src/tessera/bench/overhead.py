@@ -14,7 +14,7 @@ from tessera.bench.errors import ResultsDiffer
 from tessera.bench.examples import find_example
 from tessera.bench.host import commit, describe_host
 from tessera.bench.ledger import accounts_of, losses, slices_of, undisturbed
-from tessera.bench.machines import VM
+from tessera.bench.machines import VM, beside_guests
 from tessera.bench.player import Message
 from tessera.bench.result import (
     BARE,
@@ -68,7 +68,9 @@ def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> 
     find_example(plan.workload)
     started, host = datetime.now(UTC), describe_host()
     command = workload_command(plan.workload, plan.arguments)
-    with Contest(dict.fromkeys(plan.sides, command), say, plan.fraction) as contest:
+    variables = beside_guests() if VM in plan.sides else {}
+    commands = dict.fromkeys(plan.sides, command)
+    with Contest(commands, say, plan.fraction, variables) as contest:
         pairs = contest.play(plan.pairs, plan.steps_per_slice, plan.patience, played)
         ends = contest.finish()
     results = compare_results(slices_of(contest.played), ends)
@@ -97,6 +99,7 @@ def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> 
             "warm_up_steps": WARM_UP[plan.workload],
             "fraction": contest.fraction,
             "arguments": " ".join(plan.arguments),
+            **variables,
         },
         series=tuple(series),
         accounts=accounts,

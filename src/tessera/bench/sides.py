@@ -81,13 +81,15 @@ def side_command(
 
 
 @contextmanager
-def private_daemon(needed: bool, state: Path | None = None) -> Iterator[Mapping[str, str]]:
+def private_daemon(
+    needed: bool, state: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Mapping[str, str]]:
     """The environment in which `tessera run` finds a daemon of this experiment's own.
 
-    `state` is where it keeps what lasts, unless that is to go with the experiment. Without need it is the bare environment and no daemon is started. Raises SideFailed when the
-    daemon does not start.
+    `state` is where it keeps what lasts, unless that is to go with the experiment; `variables` are for the daemon
+    and for all programs. Without need no daemon is started. Raises SideFailed when the daemon does not start.
     """
-    environment = bare_environment()
+    environment = bare_environment() | dict(variables or {})
     if not needed:
         yield environment
         return

@@ -29,6 +29,7 @@ from tessera.images import architecture
 from tessera.images.cache import Cache
 from tessera.images.config import ImageConfig
 from tessera.images.opened import opened
+from tessera.images.start import start_of
 from tessera.model.errors import ImageUnsupported, TesseraError, UsageError
 from tessera.model.units import MIB, parse_memory
 from tessera.sandbox.plan import Mount, parse_mount
@@ -107,7 +108,9 @@ def main(options: run.Options, machine: VmOptions) -> int:
 def _main(options: run.Options, machine: VmOptions) -> int:
     with opened(machine.image, Cache()) as image, ExitStack() as owner:
         architecture.check(image.image.architecture)
-        program = _program(options.command, image.config, machine.image)
+        start = start_of(image.image, image.config, options.command)
+        program = _program(start.arguments, image.config, machine.image)
+        options.command = list(start.shown)
         primary = image.image.primary
         disk = Disk(image.path, primary.offset, primary.size)
         shares = shared_folders.pack(machine.mounts, owner)
@@ -131,7 +134,6 @@ def _run(
     if verdict.accelerator is Accelerator.TCG:
         print(f"tessera: the machine is emulated, which is slower: {verdict.why}", file=sys.stderr)
     options.transport = "unix"
-    options.command = list(program.arguments)
     if machine.direct:
         taken = vm_direct.request(
             options, machine.direct, machine.memory, machine.without_reset, machine.huge_pages
@@ -189,10 +191,9 @@ def _spec(
     )
 
 
-def _program(command: list[str], config: ImageConfig, image: str) -> Program:
+def _program(arguments: Sequence[str], config: ImageConfig, image: str) -> Program:
     """What the guest runs, but for its lease. Nothing of this host's environment is there but the name of
     the terminal. Raises ImageUnsupported."""
-    arguments = command or list(config.command)
     if not arguments:
         raise ImageUnsupported(
             "The image names no program of its own.",
@@ -204,7 +205,7 @@ def _program(command: list[str], config: ImageConfig, image: str) -> Program:
     if interactive:
         variables["TERM"] = os.environ.get("TERM", "dumb")
     return Program(
-        arguments,
+        list(arguments),
         variables,
         directory=config.working_dir or "/",
         user=user,

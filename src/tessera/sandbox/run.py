@@ -17,6 +17,7 @@ from tessera.cli import run
 from tessera.images import architecture
 from tessera.images.cache import Cache
 from tessera.images.opened import OpenImage, opened
+from tessera.images.start import start_of
 from tessera.model.errors import ImageUnsupported, UsageError
 from tessera.sandbox import tools
 from tessera.sandbox.inside import Inside
@@ -41,15 +42,15 @@ def main(options: run.Options, plan: Plan) -> int:
     cache = Cache()
     with opened(plan.image, cache) as image:
         architecture.check(image.image.architecture)
-        command = options.command or list(image.config.command)
-        if not command:
+        start = start_of(image.image, image.config, options.command)
+        if not start.arguments:
             raise ImageUnsupported(
                 "The image names no program of its own.",
                 f"Name one: tessera run --sandbox --image {plan.image} -- PROGRAM",
             )
-        options.command = command
+        options.command = list(start.shown)
         lease = run.environment(run.request_lease(options), {})
-        return _run(image, plan, command, lease, library, cache.mount_point())
+        return _run(image, plan, start.arguments, lease, library, cache.mount_point())
 
 
 def _run(
