@@ -81,6 +81,22 @@ def test_more_connections_than_gpu_ports_are_refused_and_free_ports_are_used_aga
     assert done.stdout.split() == [*[served] * base.GPU_PORTS, full] * 2, done.stderr
 
 
+def test_bulk_arrives_as_it_was_and_by_shared_memory(vm_host: Host, image: Path) -> None:
+    bulk = "tessera-conformance --filter 'clEnqueue*Buffer.large*' >/tmp/out 2>&1"
+    script = f"{bulk} && {bulk} && tail -n1 /tmp/out >&2 && echo ready && sleep 600"
+    command, _, relay = running(vm_host, image, "sh", "-c", script)
+    with command:
+        files = [entry for entry in Path(f"/proc/{relay}/fd").iterdir()]
+        (window,) = [file for file in files if "tessera-window" in os.readlink(file)]
+        facts = window.stat()
+        command.terminate()
+        assert command.stderr
+        assert " passed, 0 failed" in said(command.stderr.read())
+    assert facts.st_size == base.GPU_PORTS * base.PORT_WINDOW
+    # The first port's slots in both directions, and no port's that was not used.
+    assert base.PORT_WINDOW <= facts.st_blocks * 512 <= 4 * base.PORT_WINDOW
+
+
 def test_the_image_says_what_is_run_and_as_whom(vm_host: Host, speaking_image: Path) -> None:
     done = vm_host.run("run", "--vm", "--image", str(speaking_image), "--fraction", "1/4")
     assert done.stdout.split("\n")[1:] == ["/tmp", "fine", ""]
