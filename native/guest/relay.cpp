@@ -3,17 +3,16 @@
 // The host's end of a virtual machine's GPU ports: joins each connection that a program in the
 // guest opens to the gatekeeper of the lease.
 //
-// It knows one endpoint and the ports that it was started with, so a guest reaches its own lease
-// whatever it says. It reads what a guest wrote, so it is a process of its own that ends at the
-// first byte that breaks the protocol; its end is the end of the machine.
+// It reads what a guest wrote, so it is a process of its own that ends at the first byte that
+// breaks the protocol; its end is the end of the machine. And it has the ports that it was started
+// with and nothing else: connections to the lease are opened by the command that holds it
+// (connections.h), and it may use what it has and no more (confinement.h). So a guest reaches its
+// own lease whatever it says, and whatever it makes of this process.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -24,19 +23,22 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "guest/confinement.h"
+#include "guest/connections.h"
 #include "guest/lane.h"
 
 namespace tessera::guest {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: tessera-vm-relay --endpoint PATH [--window FD] --port FD [--port FD ...]\n"
-    "Joins virtio-serial ports, given as connected sockets, to a lease's unix socket. The window "
-    "is "
-    "a file of\nmemory that the machine shares; bulk goes by it.\n";
+    "usage: tessera-vm-relay --connections FD [--window FD] --port FD [--port FD ...]\n"
+    "Joins virtio-serial ports, given as connected sockets, to a lease.\n"
+    "  --connections  a socket; who is at its other end opens connections to the lease\n"
+    "  --window       a file of memory that the machine shares; bulk goes by it\n";
 
 class UsageError : public std::runtime_error {
  public:
@@ -44,7 +46,7 @@ class UsageError : public std::runtime_error {
 };
 
 struct Options {
-  std::string endpoint;
+  UniqueFd connections;
   UniqueFd window;
   std::vector<int> ports;
 };
@@ -63,8 +65,8 @@ Options parse(std::span<char*> words) {
   for (std::size_t i = 1; i < words.size(); i += 2) {
     const std::string_view name = words[i];
     if (i + 1 == words.size()) throw UsageError(std::string(name) + " wants a value");
-    if (name == "--endpoint") {
-      options.endpoint = words[i + 1];
+    if (name == "--connections") {
+      options.connections.reset(descriptor(words[i + 1]));
     } else if (name == "--window") {
       options.window.reset(descriptor(words[i + 1]));
     } else if (name == "--port") {
@@ -74,36 +76,22 @@ Options parse(std::span<char*> words) {
     }
   }
   if (options.ports.empty()) throw UsageError("no --port");
-  if (options.endpoint.empty() || options.endpoint.size() >= sizeof(sockaddr_un::sun_path)) {
-    throw UsageError("--endpoint must be the path of a socket");
-  }
+  if (!options.connections) throw UsageError("no --connections");
   return options;
 }
 
-// A connection to the lease, or none where it has ended or is overrun.
-UniqueFd connect_to(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (socket &&
-      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    ::fprintf(stderr, "tessera-vm-relay: %s: %s\n", path.c_str(), ::strerror(errno));
-    socket.reset();
-  }
-  return socket;
-}
-
-void run(const Options& options) {
+void run(Options options) {
   ::signal(SIGPIPE, SIG_IGN);
+  const Connections connections(std::move(options.connections));
   const Window window = options.window ? Window(options.window) : Window();
   std::list<Lane> lanes;
   for (const int port : options.ports) {
     ::fcntl(port, F_SETFL, ::fcntl(port, F_GETFL) | O_NONBLOCK);
     ::fcntl(port, F_SETFD, FD_CLOEXEC);
-    const auto connect = [&options] { return connect_to(options.endpoint); };
-    lanes.emplace_back(port, connect, window.of_host(lanes.size()));
+    lanes.emplace_back(
+        port, [&connections] { return connections.open(); }, window.of_host(lanes.size()));
   }
+  confine();
   std::vector<pollfd> entries;
   for (;;) {
     entries.clear();

@@ -82,11 +82,13 @@ class Child:
         descriptors: Sequence[int],
         user: User | None,
         needs: Needs = NOTHING_MORE,
+        program: int | None = None,
     ) -> None:
-        """Starts it with these descriptors and no others. Raises MachineFailed."""
+        """Starts it with these descriptors and no others. `program` is one of them, where its user may not
+        reach the path of the program. Raises MachineFailed."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         try:
-            self._process = self._start(arguments, descriptors, user, needs)
+            self._process = self._start(arguments, descriptors, user, needs, program)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._log.close()
             raise MachineFailed(f"{arguments[0]} cannot be started: {error}.") from error
@@ -100,10 +102,12 @@ class Child:
         descriptors: Sequence[int],
         user: User | None,
         needs: Needs,
+        program: int | None,
     ) -> subprocess.Popen[bytes]:
         with _may_lock(needs.locked):
             return subprocess.Popen(
                 arguments,
+                executable=None if program is None else f"/proc/self/fd/{program}",
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

@@ -30,7 +30,7 @@ from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from tessera.hypervisor import boot, relay, terminal
+from tessera.hypervisor import boot, terminal
 from tessera.hypervisor.base import (
     FIRST_GPU,
     STDERR,
@@ -44,6 +44,7 @@ from tessera.hypervisor.boot import Control, Program, last_words
 from tessera.hypervisor.child import Child
 from tessera.hypervisor.frames import BadFrame, Frame, Kind, numbers
 from tessera.hypervisor.holding import Holding
+from tessera.hypervisor.relay import Relay
 from tessera.hypervisor.signals import Signals
 from tessera.hypervisor.streams import Streams
 from tessera.hypervisor.tasks import first_of
@@ -97,14 +98,14 @@ async def _work(workload: Workload, hypervisor: Hypervisor, signals: Signals) ->
         gpu_ports = [machine.ports.pop(n) for n in range(FIRST_GPU, workload.spec.ports + 1)]
         joined = None
         if workload.endpoint:
-            joined = relay.start(workload.endpoint, gpu_ports, machine.window)
+            joined = Relay(workload.endpoint, gpu_ports, machine.window)
             parts.push_async_callback(joined.end)
         session = _Session(workload, machine, signals)
         bodies: list[Coroutine[Any, Any, int]] = [session.run()]
         if joined:
-            bodies.append(_end_of_relay(joined))
+            bodies.append(_end_of_relay(joined.child))
         if joined and workload.control:
-            holding = Holding(machine, joined, session, hypervisor.fingerprint())
+            holding = Holding(machine, joined.child, session, hypervisor.fingerprint())
             bodies.append(holding.serve(workload.control))
         code = await first_of(*bodies)
         await session.power_off()
