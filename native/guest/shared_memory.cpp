@@ -23,7 +23,7 @@ constexpr const char* kSys = "/sys";
 constexpr const char* kVendor = "0x1af4";
 constexpr const char* kDevice = "0x1110";
 
-[[noreturn]] void fail(const std::string& what) {
+[[noreturn]] void fail_at(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
@@ -31,8 +31,9 @@ constexpr const char* kDevice = "0x1110";
 class Sysfs {
  public:
   Sysfs() {
-    if (::mkdir(kSys, 0755) != 0 && errno != EEXIST) fail(kSys);
-    if (::mount("sysfs", kSys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) fail(kSys);
+    if (::mkdir(kSys, 0755) != 0 && errno != EEXIST) fail_at(kSys);
+    if (::mount("sysfs", kSys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
+      fail_at(kSys);
   }
   ~Sysfs() { ::umount2(kSys, MNT_DETACH); }
   Sysfs(const Sysfs&) = delete;
@@ -47,9 +48,9 @@ std::string word_of(const std::filesystem::path& file) {
 
 UniqueFd open_region(const std::filesystem::path& device) {
   const UniqueFd enable(::open((device / "enable").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!enable || ::write(enable.get(), "1", 1) != 1) fail(device / "enable");
+  if (!enable || ::write(enable.get(), "1", 1) != 1) fail_at(device / "enable");
   UniqueFd region(::open((device / "resource2").c_str(), O_RDWR | O_CLOEXEC));
-  if (!region) fail(device / "resource2");
+  if (!region) fail_at(device / "resource2");
   return region;
 }
 

@@ -11,7 +11,7 @@
 namespace tessera::guest {
 namespace {
 
-[[noreturn]] void fail(const char* what) {
+[[noreturn]] void fail_to_map(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
@@ -26,10 +26,10 @@ std::optional<std::uint32_t> Lent::find_free() const {
 
 Window::Window(const UniqueFd& fd) {
   struct stat facts {};
-  if (::fstat(fd.get(), &facts) != 0) fail("the shared memory");
+  if (::fstat(fd.get(), &facts) != 0) fail_to_map("the shared memory");
   const auto size = static_cast<std::size_t>(facts.st_size);
   void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (memory == MAP_FAILED) fail("mapping the shared memory");
+  if (memory == MAP_FAILED) fail_to_map("mapping the shared memory");
   memory_ = {static_cast<std::byte*>(memory), size};
 }
 
