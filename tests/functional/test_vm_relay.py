@@ -38,6 +38,7 @@ class Scene:
         self.window = os.memfd_create("window", os.MFD_CLOEXEC)
         os.ftruncate(self.window, PORT_WINDOW)
         self.decoder = frames.Decoder()
+        self.programs: list[socket.socket] = []
         self.relay = Relay(str(folder / "lease.sock"), [port], self.window)
 
     async def say(self, kind: Kind, payload: bytes = b"") -> None:
@@ -55,12 +56,13 @@ class Scene:
         await self.say(Kind.OPEN)
         program, _ = await asyncio.to_thread(self.lease.accept)
         program.settimeout(10)
+        self.programs.append(program)
         return program
 
     async def end(self) -> None:
         await self.relay.end()
         os.close(self.window)
-        for end in (self.lease, self.guest):
+        for end in (self.lease, self.guest, *self.programs):
             end.close()
 
 

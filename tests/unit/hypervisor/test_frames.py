@@ -25,7 +25,8 @@ def payloads(kind: Kind) -> st.SearchStrategy[bytes]:
         return st.binary(min_size=1, max_size=300)
     if kind in (Kind.HELLO, Kind.FAILED):
         return st.binary(min_size=4, max_size=300)
-    size = {Kind.SIGNAL: 4, Kind.SIZE: 8, Kind.EXIT: 8, Kind.TIME: 12}.get(kind, 0)
+    sizes = {Kind.SIGNAL: 4, Kind.SIZE: 8, Kind.EXIT: 8, Kind.TIME: 12}
+    size = (sizes | {Kind.LENT: 8, Kind.RETURNED: 4}).get(kind, 0)
     return st.binary(min_size=size, max_size=size)
 
 
