@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -82,6 +83,8 @@ Options parse(std::span<char*> words) {
 
 void run(Options options) {
   ::signal(SIGPIPE, SIG_IGN);
+  // It is started from a descriptor, and the kernel takes the name from there.
+  ::prctl(PR_SET_NAME, "tessera-vm-relay");
   const Connections connections(std::move(options.connections));
   const Window window = options.window ? Window(options.window) : Window();
   std::list<Lane> lanes;
