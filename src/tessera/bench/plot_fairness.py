@@ -140,7 +140,7 @@ def _draw_throughputs(axes: Axes, runs: Sequence[ThroughputRun]) -> None:
         color=TARGET,
         fontsize=8,
     )
-    axes.set_xticks(range(len(runs)), [f"{run.tenants} tenants, {run.policy}" for run in runs])
+    axes.set_xticks(range(len(runs)), [f"{run.tenants} tenants,\n{run.policy}" for run in runs])
     axes.set_xlim(-0.8, max(0, len(runs) - 1) + 0.8)
     axes.margins(y=0.25)
     axes.set_ylim(bottom=min(0.94, axes.get_ylim()[0]))
