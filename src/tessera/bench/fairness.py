@@ -29,7 +29,7 @@ from tessera.bench.crew import Crew, Tenancy
 from tessera.bench.host import commit, describe_host
 from tessera.bench.ledger import UNDISTURBED
 from tessera.bench.player import Message, Player
-from tessera.bench.quiet import quietest
+from tessera.bench.quiet import least_disturbed, quietest
 from tessera.bench.result import Driver, Report, Series, make_series
 from tessera.bench.shared_result import IdleRun, ShareRun, ThroughputRun, WaitRun
 from tessera.bench.shares import (
@@ -297,20 +297,11 @@ class Scene:
         if not policies:
             return []
         self._say("four saturating tenants and one alone, by turns: starting")
-        rounds: list[dict[PolicyKind | None, float]] = []
-        foreign: list[float] = []
         with self._four(*[self._saturating] * 4) as crew:
             slices = {policy: self._set(crew, policy) for policy in policies}
-            for number in range(self._plan.pairs):
-                rates, part = quietest(
-                    partial(self._round, crew, policies, number), self._plan.patience
-                )
-                rounds.append(rates)
-                foreign.append(part)
-                ratios = (f"{policy} {rates[policy] / rates[None]:.4f}" for policy in policies)
-                self._say(
-                    f"round {number + 1}: together / alone: {', '.join(ratios)}{disturbed(part)}"
-                )
+            measure = partial(self._round, crew, policies)
+            chosen = least_disturbed(measure, self._plan.pairs, self._plan.patience)
+        rounds, foreign = zip(*chosen, strict=True)
         return [
             throughput_run(policy, slices[policy], len(FOUR), rounds, foreign)
             for policy in policies
@@ -319,20 +310,20 @@ class Scene:
     def _round(
         self, crew: Crew, policies: Sequence[PolicyKind], number: int
     ) -> dict[PolicyKind | None, float]:
-        """Kernels per second of one alone (None) and of all under each policy.
+        """Kernels per second of one alone (None), another in each round, and of all under each policy.
 
-        Another is alone in each round, and each side comes first, last and between in turn: a machine
-        that gets slower or faster favours none of them.
+        The order turns around from round to round.
         """
-        sides = [None, *policies]
-        first = number % len(sides)
-        order = sides[first:] + sides[:first]
+        sides: list[PolicyKind | None] = [None, *policies]
         rates: dict[PolicyKind | None, float] = {}
-        for side in order:
-            if side is not None:
+        for side in reversed(sides) if number % 2 else sides:
+            if side is None:
+                rates[side] = self._rate(crew, (FOUR[number % len(FOUR)],))
+            else:
                 self._set(crew, side)
-            names = FOUR if side is not None else (FOUR[number % len(FOUR)],)
-            rates[side] = self._rate(crew, names)
+                rates[side] = self._rate(crew, FOUR)
+        ratios = (f"{policy} {rates[policy] / rates[None]:.4f}" for policy in policies)
+        self._say(f"round {number + 1}: together / alone: {', '.join(ratios)}")
         return rates
 
     def _rate(self, crew: Crew, names: Sequence[str]) -> float:
