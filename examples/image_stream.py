@@ -35,10 +35,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pyopencl as cl
-from sklearn.datasets import load_sample_images
+from PIL import Image
 
 COLOURS = 8
 ARRIVALS = ("fixed", "exponential", "camera")
@@ -100,7 +102,7 @@ class Service:
     def __init__(self, options: Options) -> None:
         self.wait = options.wait
         self.arrivals = options.arrivals
-        self.photographs = [_with_alpha(image) for image in load_sample_images().images]
+        self.photographs = [_with_alpha(image) for image in load_photographs()]
         self._side = options.side
         self._choice = random.Random(options.seed)
         self._delay = random.Random(options.seed + 1)
@@ -131,6 +133,15 @@ class Service:
         if self.arrivals == "exponential" and self.wait > 0:
             return now + self._delay.expovariate(1 / self.wait)
         return now + self.wait
+
+
+def load_photographs() -> list[np.ndarray]:
+    """The two that scikit-learn ships, which need not be imported for them. Raises FileNotFoundError."""
+    spec = find_spec("sklearn")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if files := sorted(Path(folder, "datasets", "images").glob("*.jpg")):
+            return [np.asarray(Image.open(file)) for file in files]
+    raise FileNotFoundError("scikit-learn is not installed")
 
 
 def _with_alpha(image: np.ndarray) -> np.ndarray:
@@ -290,6 +301,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 if __name__ == "__main__":
     try:
         work(parse())
+    except FileNotFoundError as error:
+        print(f"no photographs: {error}", file=sys.stderr)
+        sys.exit(1)
     except cl.LogicError as error:
         print(f"no OpenCL device can be used: {error}", file=sys.stderr)
         sys.exit(1)

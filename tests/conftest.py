@@ -20,6 +20,8 @@ import pytest
 from helpers import fakes
 from helpers.host import Host
 
+pytest_plugins = ["helpers.machines"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("TESSERA_NATIVE_DIR", str(ROOT / "build" / "release" / "bin"))

@@ -13,8 +13,11 @@ ARBITER = "tessera-arbiter"
 GATEKEEPER = "tessera-gatekeeper"
 WORKER = "tessera-worker"
 CLIENT_LIBRARY = "libtessera-opencl.so"
+VM_RELAY = "tessera-vm-relay"
+GUEST_INIT = "tessera-guest-init"
+GUEST_DRIVER = "libtessera-guest-opencl.so"
 
-ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY)
+ALL = (PROBE, ARBITER, GATEKEEPER, WORKER, CLIENT_LIBRARY, VM_RELAY, GUEST_INIT, GUEST_DRIVER)
 
 
 def folder() -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from helpers import fakes
 from helpers.processes import command_lines_with, is_running
+from tessera.direct.files import Files
 from tessera.inventory import Inventory
 from tessera.leases import arbiter
 from tessera.leases.peer import Peer
@@ -30,6 +31,8 @@ class Daemons:
         self.folder = folder / "run"
         self.native = fakes.install(folder / "native", devices)
         self.url = f"sqlite:///{folder}/state/tessera.db"
+        self.files: Files | None = None
+        """Of the host whose devices are handed over; None: this one's."""
 
     def behave(self, mode: str) -> None:
         (self.native / "mode").write_text(mode)
@@ -42,7 +45,13 @@ class Daemons:
         async def life() -> None:
             store = Store(self.url, "here")
             service = LeaseService(
-                store, Inventory({}, boards=dict), self.folder, reserve, {}, policy
+                store,
+                Inventory({}, boards=dict),
+                self.folder,
+                reserve,
+                {},
+                policy,
+                direct_files=self.files,
             )
             await service.start()
             try:

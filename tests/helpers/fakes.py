@@ -2,8 +2,9 @@
 """Stand-ins for the native programs, for tests of the daemon's own logic.
 
 The fake gatekeeper keeps the real one's promises towards the daemon (arguments, ready line, sockets, quota
-page, SIGTERM) and serves nobody. How it misbehaves is chosen by the files `mode` and `control-mode` beside
-it. The fake arbiter makes a board that nobody uses, takes over the one that is there, and notes in
+page, SIGTERM) and serves nobody. It has one session, which it suspends and resumes. How it misbehaves is
+chosen by the files `mode` and `control-mode` beside it (`refuse` does what it refuses, `refuse-WORD` does
+not). The fake arbiter makes a board that nobody uses, takes over the one that is there, and notes in
 `arbiter-notes` what it was told; `arbiter-mode` chooses how it misbehaves.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from ctypes import sizeof
 from pathlib import Path
 
@@ -100,15 +102,28 @@ def resize(words):
     for index, limit in pairs:
         write_limit(index, limit)
     return b"ok\\n"
+state = "active"
+def obey(line):
+    global state
+    if line[0] == "resize":
+        return resize([int(word) for word in line[1:]])
+    if line[0] == "suspend":
+        if line[1] == "disk":
+            with open(os.path.join(line[2], "session-0.state"), "wb") as out:
+                out.write(b"a session " * 1000)
+        state = "suspended"
+    if line[0] == "resume":
+        state = "active"
+    return (b"ok " + state.encode() if line[0] == "state" else b"ok 4096 4096 3") + b"\\n"
 def serve(peer):
     told = open(os.path.join(os.path.dirname(__file__), "control-mode")).read().strip()
     line = peer.makefile().readline().split()
     if told == "deaf":
         return
-    answer = resize([int(word) for word in line[1:]])
+    answer = None if told == "refuse-" + line[0] else obey(line)
     if told == "mute":
         return
-    peer.sendall(b"error failed as told\\n" if told == "refuse" else answer)
+    peer.sendall(b"error failed as told\\n" if told == "refuse" or answer is None else answer)
 ready = int(arguments["--ready-fd"])
 answer = b"no json" if mode == "garbage" else json.dumps({{"tcp_port": 4242}}).encode()
 os.write(ready, answer + b"\\n")
@@ -184,11 +199,15 @@ def gpu(number: int = 0, memory: int = MEMORY) -> Gpu:
     )
 
 
-def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
-    """Writes the fake programs into `folder`, for TESSERA_NATIVE_DIR."""
+def install(
+    folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE, addresses: Sequence[str] = ()
+) -> Path:
+    """Writes the fake programs into `folder`, for TESSERA_NATIVE_DIR. `addresses`: of the devices."""
     folder.mkdir(exist_ok=True)
-    text = json.dumps(report([device(index) for index in range(devices)]))
-    places = quota.layout()
+    places = dict(enumerate(addresses))
+    listed = [device(index, pci_address=places.get(index)) for index in range(devices)]
+    text = json.dumps(report(listed))
+    layout = quota.layout()
     programs = {
         native.ARBITER: ARBITER.format(
             python=sys.executable, head=BOARD_HEAD, size=sizeof(board.Board)
@@ -196,15 +215,18 @@ def install(folder: Path, devices: int = 2, page: bytes = EMPTY_PAGE) -> Path:
         native.GATEKEEPER: GATEKEEPER.format(
             python=sys.executable,
             page=page,
-            gpu_count=places["gpu_count"][0],
-            gpus=places["gpus"][0],
+            gpu_count=layout["gpu_count"][0],
+            gpus=layout["gpus"][0],
             gpu_size=sizeof(quota.GpuQuota),
-            limit=places["gpus.limit"][0],
-            used=places["gpus.used"][0],
+            limit=layout["gpus.limit"][0],
+            used=layout["gpus.used"][0],
         ),
         native.PROBE: PROBE.format(python=sys.executable, report=text),
         native.WORKER: "",
         native.CLIENT_LIBRARY: "",
+        native.VM_RELAY: "",
+        native.GUEST_INIT: "",
+        native.GUEST_DRIVER: "",
         "mode": "well",
         "control-mode": "well",
         "probe-mode": "well",

@@ -21,7 +21,7 @@ def native(name: str) -> str:
     """The path of a native test program; a test never passes for want of one."""
     path = Path(os.environ["TESSERA_NATIVE_DIR"]) / name
     if not path.is_file():
-        pytest.fail(f"{path} is not there: run `make setup`, which builds it.", pytrace=False)
+        pytest.fail(f"{path} is not there: run `make test`, which builds it.", pytrace=False)
     return str(path)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from helpers import fakes
 from helpers.postgresql import Server, postgresql
+from tessera.model.direct import DirectDevice, DirectKind
 from tessera.model.errors import (
     DiskFull,
     RuntimeFolderUnusable,
@@ -24,6 +26,7 @@ from tessera.model.lease import (
     Identity,
     Lease,
     LeaseState,
+    Mode,
     ProcessId,
     Transport,
 )
@@ -42,11 +45,22 @@ def a_lease(key: str = "0123", state: LeaseState = LeaseState.ACTIVE, age: int =
         identity=Identity.DEVICE,
         weight=7,
         gpus=(GpuShare(gpu="gpu0", memory=1 << 62), GpuShare(gpu="gpu1", memory=1)),
+        mode=Mode.DIRECT,
+        direct=(
+            DirectDevice(
+                kind=DirectKind.FUNCTION,
+                key="0000:65:00.0",
+                group=17,
+                former_driver="nvidia",
+                gpu=fakes.gpu(),
+            ),
+        ),
         endpoint="tcp:127.0.0.1:1",
         environment={"TESSERA_ENDPOINT": "tcp:127.0.0.1:1"},
         environment_unset=("TESSERA_TOKEN",),
         command=("python", "ä b"),
         holder=ProcessId(pid=1, started=2, boot="b"),
+        machine="tessera-machine-0123456789abcdef0123456789abcdef",
         owner_uid=(1 << 32) - 2,
         reason="because",
         created_at=NOW,

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/clock.h"
+#include "base/scheduling.h"
 
 namespace tessera::worker {
 namespace {
@@ -100,6 +101,7 @@ bool Receiver::give_up() {
     if (threads_.size() + 1 >= kMaxThreads) return false;
     ++parked_;
     threads_.emplace_back([this] {
+      take_short_slices();
       {
         const std::lock_guard parked(mutex_);
         --parked_;

@@ -19,6 +19,7 @@ from tessera.bench.calls import CallsPlan, run_calls
 from tessera.bench.control import parse_policies
 from tessera.bench.examples import WORKLOADS
 from tessera.bench.fairness import FairnessPlan, run_fairness
+from tessera.bench.machines import VM, make_image
 from tessera.bench.overhead import DEFAULT_PAIRS, OverheadPlan, run_overhead
 from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
@@ -34,6 +35,10 @@ from tessera.model.errors import InvalidRequest
 from tessera.model.policy import parse_time_slice
 from tessera.model.units import parse_memory
 
+BESIDE_BARE = "bare,shm"
+# What the image of experiments has the packages for; the first is taken unless another is named.
+MACHINE_WORKLOADS = ("online_digits", "nbody")
+
 app = typer.Typer(help="Measure leases beside the bare device.", no_args_is_help=True)
 
 
@@ -43,13 +48,18 @@ class Output(StrEnum):
 
 
 Pairs = Annotated[int, typer.Option(min=1, help="Slices of each side; 5 or more for a ratio.")]
-On = Annotated[str, typer.Option(help="Sides to measure: bare, shm, unix, tcp.", metavar="SIDES")]
+On = Annotated[
+    str, typer.Option(help="Sides to measure: bare, shm, unix, tcp, vm.", metavar="SIDES")
+]
 Fraction = Annotated[
     str | None,
     typer.Option(help="Part of the GPU per lease; unless given, as much as all of them can have."),
 ]
 Cores = Annotated[
     str | None, typer.Option(help="Cores for every process of the run, such as 0,1 or 0-3.")
+]
+InMachine = Annotated[
+    bool, typer.Option("--vm", help="Leases in virtual machines, a container in each.")
 ]
 Form = Annotated[Output, typer.Option("-o", "--output", help="What goes to standard output.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the result into this PNG, SVG or PDF file.")]
@@ -77,13 +87,18 @@ def calls(
 @app.command()
 def overhead(
     workload: Annotated[
-        str, typer.Option(help=f"One of {', '.join(WORKLOADS)}.")
-    ] = "language_model",
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(WORKLOADS)}; language_model when left out, in a machine "
+            f"{MACHINE_WORKLOADS[0]}."
+        ),
+    ] = None,
+    vm: InMachine = False,
     pairs: Pairs = DEFAULT_PAIRS,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps per slice; a slice should take seconds.")
     ] = None,
-    on: On = "bare,shm",
+    on: On = BESIDE_BARE,
     fraction: Fraction = None,
     cores: Cores = None,
     output: Form = Output.table,
@@ -91,15 +106,21 @@ def overhead(
     out: Out = None,
 ) -> None:
     """How fast an unmodified program runs on a lease, and where the rest goes."""
-    if workload not in WORKLOADS:
+    sides = parse_sides(on)
+    if vm and VM not in sides:
+        sides = (BARE, VM) if on == BESIDE_BARE else (*sides, VM)
+    choice = MACHINE_WORKLOADS if VM in sides else WORKLOADS
+    workload = workload or choice[0]
+    if workload not in choice:
         raise InvalidRequest(
-            f"'{workload}' is no workload.", f"Choose one of {', '.join(WORKLOADS)}."
+            f"'{workload}' is no workload{' of machines' if VM in sides else ''}.",
+            f"Choose one of {', '.join(choice)}.",
         )
-    plan = OverheadPlan(
-        workload=workload, sides=parse_sides(on), pairs=pairs, steps=steps, fraction=fraction
-    )
+    plan = OverheadPlan(workload=workload, sides=sides, pairs=pairs, steps=steps, fraction=fraction)
     _prepare(cores, plot)
     with Shown(plan.sides, pairs) as shown:
+        if VM in sides:
+            make_image(shown.say)
         report = run_overhead(plan, shown.say, shown.played)
     _deliver(report, output, plot, out)
 
@@ -124,7 +145,14 @@ def start(
 @app.command()
 def suspend(
     pairs: Pairs = 5,
-    size: Annotated[str, typer.Option(help="Device memory of the lease: 1GiB, 256MiB.")] = "1GiB",
+    size: Annotated[
+        str | None,
+        typer.Option(help="Device memory of the lease; 1GiB, of a machine 256MiB unless given."),
+    ] = None,
+    in_vm: Annotated[
+        bool, typer.Option("--vm", help="Of a virtual machine with its lease, beside nothing.")
+    ] = False,
+    guest_memory: Annotated[str, typer.Option(help="Memory of the machine.")] = "512MiB",
     folder: Annotated[
         Path, typer.Option(help="A folder on the disk that keeps the state and the copies.")
     ] = Path("."),
@@ -134,7 +162,17 @@ def suspend(
     out: Out = None,
 ) -> None:
     """Suspending a lease to disk and resuming it, beside `cp` of as many bytes there and back."""
-    plan = SuspendPlan(folder.resolve(), pairs, parse_memory(size))
+    if in_vm:
+        from tessera.bench.suspend_vm import SuspendVmPlan, run_suspend_vm  # what images need
+
+        of_machine = SuspendVmPlan(
+            folder.resolve(), pairs, parse_memory(size or "256MiB"), parse_memory(guest_memory)
+        )
+        _prepare(cores, plot)
+        with Shown((), 0) as shown:
+            _deliver(run_suspend_vm(of_machine, shown.say), output, plot, out)
+        return
+    plan = SuspendPlan(folder.resolve(), pairs, parse_memory(size or "1GiB"))
     _prepare(cores, plot)
     with Shown(SUSPEND_SIDES, pairs) as shown:
         report = run_suspend(plan, shown.say, shown.played)
@@ -207,6 +245,7 @@ def quarters(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each side at each duty.")] = (
         QuartersPlan.rounds
     ),
+    vm: InMachine = False,
     cores: Cores = None,
     output: Form = Output.table,
     plot: Plot = None,
@@ -227,9 +266,12 @@ def quarters(
         device_ms=device_ms,
         seconds=seconds,
         rounds=rounds,
+        transport=VM if vm else QuartersPlan.transport,
     )
     _prepare(cores, plot)
     with Shown((), 0) as shown:
+        if vm:
+            make_image(shown.say)
         report = run_quarters(plan, shown.say)
     _deliver(report, output, plot, out)
 

@@ -16,10 +16,11 @@ from typing import Self
 
 from tessera.bench.errors import DevicesDiffer, SideFailed
 from tessera.bench.ledger import Pair, Turn, choose_pairs, undisturbed
+from tessera.bench.machines import VM
 from tessera.bench.player import Message, Player
 from tessera.bench.result import BARE, MACHINE, Driver
 from tessera.bench.sides import private_daemon, side_command
-from tessera.bench.usage import Usage, machine_busy_seconds, servers_of, usage_of
+from tessera.bench.usage import Usage, children_of, machine_busy_seconds, servers_of, usage_of
 
 # Told after every slice: the side, the number of the pair from 1, and the slice.
 Played = Callable[[str, int, Message], None]
@@ -45,24 +46,31 @@ class Seat:
 class Contest:
     """All sides, warm and waiting. A context manager: leaving it ends every process it started.
 
-    `fraction` is each lease's part of the GPU; with None, the leases get all of it between them.
+    `fraction` is each lease's part of the GPU; with None, the leases get all of it between them. `variables` are
+    added to every program's environment, and to the daemon's.
     """
 
     def __init__(
-        self, commands: Mapping[str, Sequence[str]], say: Say, fraction: str | None
+        self,
+        commands: Mapping[str, Sequence[str]],
+        say: Say,
+        fraction: str | None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._commands = commands
         self._say = say
         self._leased = [side for side in commands if side not in (BARE, MACHINE)]
         self.fraction = fraction or f"1/{max(1, len(self._leased))}"
         self.cores = len(os.sched_getaffinity(0))
+        self._variables = variables
         self._stack = ExitStack()
         self._seats: dict[str, Seat] = {}
         self.played: list[Pair] = []
 
     def __enter__(self) -> Self:
         try:
-            environment = self._stack.enter_context(private_daemon(bool(self._leased)))
+            daemon = private_daemon(bool(self._leased), variables=self._variables)
+            environment = self._stack.enter_context(daemon)
             for side, command in self._commands.items():
                 self._say(f"{side}: starting and warming up")
                 started = side_command(side, command, self.fraction)
@@ -91,6 +99,10 @@ class Contest:
         servers = servers_of(lease) if lease is not None else ()
         # All leases have one daemon, which is counted once.
         own = tuple(pid for pid in servers if pid not in taken)
+        if player.side == VM:
+            # The program's own number is one of the guest's. What it uses is what its machine uses.
+            machine = (player.pid, *children_of(player.pid))
+            return Seat(player=player, client=None, servers=(*own, *machine))
         return Seat(player=player, client=ready.get("pid"), servers=own)
 
     def _check_devices(self) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`: the language model on the bare device and on a quarter of it, side by side.
+"""`make demo`: the language model on the bare device and on a quarter of it, side by side; then four virtual
+machines on four quarters.
 
 Both trainings live at once and take turns, so that the ratio is one of the same minute of the
 machine. It ends with a table, and with an error if the losses differ or the lease got more than
-its memory.
+its memory. The second part is tessera.bench.four_machines, with a table of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from rich.table import Table
 
 from tessera.bench.allocate import Refusal
 from tessera.bench.errors import LimitNotHeld, SideFailed
+from tessera.bench.four_machines import MachinesPlan, machines_table, run_machines
+from tessera.bench.machines import image_path
 from tessera.bench.overhead import OverheadPlan, run_overhead
 from tessera.bench.progress import Shown
 from tessera.bench.result import BARE, Account, Report
@@ -132,9 +135,22 @@ def run_demo(cache: Path, pairs: int) -> None:
     console = Console(file=sys.stdout)
     console = console if console.is_terminal else Console(file=sys.stdout, width=110)
     console.print(summary_table(report, refusal))
+    machines = MachinesPlan()
+    with Shown(machines.names, 2 * machines.rounds) as shown:
+        result = run_machines(machines, shown.say, shown.played)
+    console.print(machines_table(machines, result))
+    console.print(
+        f"In a machine:  tessera run --vm --image {_shown(image_path())} --fraction {SHARE} -- clinfo",
+        highlight=False,
+    )
     console.print(
         f"Try it with any program:  tessera run --fraction {SHARE} -- clinfo", highlight=False
     )
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def main(
@@ -143,7 +159,7 @@ def main(
     ),
     pairs: Annotated[int, typer.Option(min=1, help="Slices of each side.")] = PLAN.pairs,
 ) -> None:
-    """Train the language model on the bare device and on a quarter lease, and compare."""
+    """Train on the bare device and on a quarter lease, then in four virtual machines, and compare."""
     clean_up_when_terminated()
     try:
         _prepare_caches(cache.resolve())

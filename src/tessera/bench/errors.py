@@ -5,6 +5,7 @@ HostError                 exit 1
 +-- BenchError
     +-- BenchPackageMissing
     +-- ExampleMissing
+    +-- ImageMissing
     +-- SideFailed
     +-- DevicesDiffer
     +-- ResultsDiffer
@@ -26,6 +27,10 @@ class BenchPackageMissing(BenchError):
 
 class ExampleMissing(BenchError):
     """The example programs are not beside this installation."""
+
+
+class ImageMissing(BenchError):
+    """The image for experiments in virtual machines was not made yet."""
 
 
 class SideFailed(BenchError):

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from tessera.bench.errors import BenchPackageMissing, ExampleMissing
 
-WORKLOADS = ("language_model", "image_classifier", "nbody")
+WORKLOADS = ("language_model", "image_classifier", "nbody", "online_digits")
 
 
 class Work(Protocol):

@@ -46,6 +46,9 @@ from tessera.model.policy import PolicyKind
 from tessera.native import find
 
 TENANT_PROGRAM = "tessera-bench-tenant"
+# Of a saturating tenant, queued at once. Where the embedded device fills every core, the tenant's own
+# program waits milliseconds for one: with few kernels its queue would run dry, and it would not saturate.
+IN_FLIGHT = 32
 # From a turn's begin until all tenants surely work, and from the window's end until the first stops.
 MARGIN_SECONDS = 0.3
 IDLE_RUNS = 5  # of which the median counts: two windows are compared, and the machine's pace moves
@@ -103,6 +106,7 @@ def run_fairness(plan: FairnessPlan, say: Say) -> Report:
             "seconds": plan.seconds,
             "kernel_us": plan.kernel_us,
             "kernel_loops": loops,
+            "in_flight": IN_FLIGHT,
             "think_ms": plan.think_ms,
             "pairs": plan.pairs,
             "transport": plan.transport,
@@ -129,7 +133,7 @@ def _calibrate(plan: FairnessPlan, say: Say) -> tuple[int, Driver]:
 
 def tenant_command(mode: str, **options: int) -> list[str]:
     """The tenant in lockstep; `options` are its own, in milliseconds, microseconds or counts."""
-    words = [str(find(TENANT_PROGRAM)), mode, "--lockstep"]
+    words = [str(find(TENANT_PROGRAM)), mode, "--lockstep", "--in-flight", str(IN_FLIGHT)]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     return words

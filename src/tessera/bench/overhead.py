@@ -14,6 +14,7 @@ from tessera.bench.errors import ResultsDiffer
 from tessera.bench.examples import find_example
 from tessera.bench.host import commit, describe_host
 from tessera.bench.ledger import accounts_of, losses, slices_of, undisturbed
+from tessera.bench.machines import VM, beside_guests
 from tessera.bench.player import Message
 from tessera.bench.result import (
     BARE,
@@ -26,10 +27,13 @@ from tessera.bench.result import (
 
 # About two seconds of the slowest device that is tested: long beside a scheduler's time slice,
 # short beside the minutes in which a shared machine changes its mind.
-DEFAULT_STEPS = {"language_model": 25, "image_classifier": 300, "nbody": 100}
+DEFAULT_STEPS = {"language_model": 25, "image_classifier": 300, "nbody": 100, "online_digits": 40}
 # Of single pairs a shared machine makes 3 % more or less; of the median of so many, less than 1 %.
 DEFAULT_PAIRS = 21
-WARM_UP = {"language_model": 8, "image_classifier": 20, "nbody": 10}
+WARM_UP = {"language_model": 8, "image_classifier": 20, "nbody": 10, "online_digits": 5}
+# Without its service, which it would wait for on every side.
+_ARGUMENTS = {"online_digits": ("--wait", "0")}
+_DEVICE_TARGET = 0.98
 _TARGETS = {("language_model", "shm"): 0.99, ("language_model", "tcp"): 0.97}
 
 
@@ -55,8 +59,8 @@ class OverheadPlan:
 
 def workload_command(workload: str, arguments: Sequence[str]) -> list[str]:
     """The command of an example that takes turns."""
-    warm_up = str(WARM_UP[workload])
-    return [sys.executable, "-m", "tessera.bench.workload", workload, warm_up, *arguments]
+    words = [workload, str(WARM_UP[workload]), *_ARGUMENTS.get(workload, ()), *arguments]
+    return [sys.executable, "-m", "tessera.bench.workload", *words]
 
 
 def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> Report:
@@ -64,15 +68,21 @@ def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> 
     find_example(plan.workload)
     started, host = datetime.now(UTC), describe_host()
     command = workload_command(plan.workload, plan.arguments)
-    with Contest(dict.fromkeys(plan.sides, command), say, plan.fraction) as contest:
+    variables = beside_guests() if VM in plan.sides else {}
+    commands = dict.fromkeys(plan.sides, command)
+    with Contest(commands, say, plan.fraction, variables) as contest:
         pairs = contest.play(plan.pairs, plan.steps_per_slice, plan.patience, played)
         ends = contest.finish()
     results = compare_results(slices_of(contest.played), ends)
     slices, accounts = slices_of(pairs), accounts_of(pairs)
-    series = make_series(
-        "step",
-        {side: [turn["samples"]["step"] for turn in turns] for side, turns in slices.items()},
-    )
+    names = sorted({name for turns in slices.values() for name in turns[0]["samples"]})
+    series = [
+        make_series(
+            name,
+            {side: [turn["samples"][name] for turn in turns] for side, turns in slices.items()},
+        )
+        for name in reversed(names)  # steps first
+    ]
     return Report(
         experiment="overhead",
         started_at=started,
@@ -89,11 +99,12 @@ def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> 
             "warm_up_steps": WARM_UP[plan.workload],
             "fraction": contest.fraction,
             "arguments": " ".join(plan.arguments),
+            **variables,
         },
-        series=(series,),
+        series=tuple(series),
         accounts=accounts,
         losses=losses(accounts, contest.cores),
-        targets=overhead_targets(plan.workload, series),
+        targets=(*overhead_targets(plan.workload, series[0]), *device_targets(series[1:])),
         results=results,
     )
 
@@ -133,4 +144,15 @@ def overhead_targets(workload: str, series: Series) -> tuple[Target, ...]:
         )
         for (name, side), target in _TARGETS.items()
         if name == workload and side in series.speed
+    )
+
+
+def device_targets(series: Sequence[Series]) -> tuple[Target, ...]:
+    """The promise that a machine's work takes the device no longer than the same work outside."""
+    return tuple(
+        make_target(
+            "device time, bare / vm", VM, one.speed[VM].median, _DEVICE_TARGET, "x", at_most=False
+        )
+        for one in series
+        if VM in one.speed
     )

@@ -45,6 +45,10 @@ class Player:
         )
         self.ready: Message = {}
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 

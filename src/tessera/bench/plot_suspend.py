@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of `tessera bench suspend`: two bars, there and back."""
+"""The pictures of `tessera bench suspend`: bars, there and back."""
 
 from __future__ import annotations
 
@@ -52,5 +52,34 @@ def draw_suspends(plot: Any, report: Report) -> Figure:
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds; bar: medians, dots: there and back of each pair")
+    axes.grid(axis="x", color="#dddddd")
+    return figure
+
+
+def draw_suspended_machines(plot: Any, report: Report) -> Figure:
+    """A bar for each duration, with every sample as a dot."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure: Figure
+    layout = ConstrainedLayoutEngine(rect=(0, _CAPTION, 1, 1 - _CAPTION))
+    figure, axes = plot.subplots(figsize=(7.2, 2.8), layout=layout)
+    facts = report.parameters
+    on_disk = int(facts["bytes_on_disk"]) / (1 << 20)
+    figure.suptitle(
+        f"A machine of {facts['guest_memory_mib']} MiB with {facts['device_memory_mib']} MiB on the device: "
+        f"{on_disk:.0f} MiB on disk",
+        fontsize=11,
+    )
+    for row, series in enumerate(report.series):
+        (side,) = series.samples
+        samples = [value / 1e9 for piece in series.samples[side] for value in piece]
+        middle = series.summaries[side].median / 1e9
+        axes.barh(row, middle, color=_COLOURS[row % 2], height=0.5)
+        axes.text(middle / 2, row, f"{middle:.2f} s", ha="center", va="center")
+        axes.plot(samples, [row + 0.34] * len(samples), "o", color="#222222", markersize=3)
+    axes.set_yticks(range(len(report.series)), [series.name for series in report.series])
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds; bar: median, dots: all")
     axes.grid(axis="x", color="#dddddd")
     return figure

@@ -153,7 +153,9 @@ class Report(Part):
     """One run of one experiment."""
 
     schema_version: Literal[1] = 1
-    experiment: Literal["calls", "overhead", "start", "demo", "fairness", "quarters", "suspend"]
+    experiment: Literal[
+        "calls", "overhead", "start", "demo", "fairness", "quarters", "suspend", "suspend-vm"
+    ]
     started_at: datetime
     host: Host
     tessera_version: str

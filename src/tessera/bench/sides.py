@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tessera.bench.errors import SideFailed
+from tessera.bench.machines import VM, machine_command
 from tessera.bench.player import READY_SECONDS
 from tessera.bench.result import BARE, MACHINE
 from tessera.client import wire
@@ -26,7 +27,7 @@ from tessera.model.errors import InvalidRequest, UnreachableError
 from tessera.paths import SOCKET_NAME
 
 LEASED = ("shm", "unix", "tcp")
-SIDES = (BARE, *LEASED)
+SIDES = (BARE, *LEASED, VM)
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 # The daemon ends by itself after this, should the experiment have been killed. It is without a lease,
@@ -73,18 +74,22 @@ def side_command(
     """`command` as it is started on `side`; `fraction` is the lease's part of the GPU."""
     if side in (BARE, MACHINE):
         return list(command)
+    if side == VM:
+        return machine_command(command, fraction, weight)
     run = [sys.executable, "-m", "tessera", "run", "--fraction", fraction, "--transport", side]
     return [*run, *(["--weight", str(weight)] if weight is not None else []), "--", *command]
 
 
 @contextmanager
-def private_daemon(needed: bool, state: Path | None = None) -> Iterator[Mapping[str, str]]:
+def private_daemon(
+    needed: bool, state: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Mapping[str, str]]:
     """The environment in which `tessera run` finds a daemon of this experiment's own.
 
-    `state` is where it keeps what lasts, unless that is to go with the experiment. Without need it is the bare environment and no daemon is started. Raises SideFailed when the
-    daemon does not start.
+    `state` is where it keeps what lasts, unless that is to go with the experiment; `variables` are for the daemon
+    and for all programs. Without need no daemon is started. Raises SideFailed when the daemon does not start.
     """
-    environment = bare_environment()
+    environment = bare_environment() | dict(variables or {})
     if not needed:
         yield environment
         return

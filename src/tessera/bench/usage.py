@@ -102,6 +102,12 @@ def servers_of(lease: str) -> tuple[int, ...]:
     return ()
 
 
+def children_of(parent: int) -> tuple[int, ...]:
+    """The processes that a process has started itself."""
+    pids = (int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return tuple(pid for pid in pids if _parent(pid) == parent)
+
+
 def _name(folder: Path) -> str:
     try:
         return (folder / "comm").read_text().strip()

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from math import isnan, nan
 
 from tessera.bench.counters import NAMES, Counters, driver_facts, session_counters
 from tessera.bench.examples import Work, open_example
@@ -23,18 +24,26 @@ def tell(message: dict[str, object]) -> None:
     print(json.dumps(message), flush=True)
 
 
+def device_seconds(work: Work) -> float:
+    """What the device has computed for an example so far; not a number where it keeps no account of it."""
+    return float(getattr(work, "device_seconds", nan))
+
+
 def turn(work: Work, steps: int, counters: Callable[[], Counters]) -> dict[str, object]:
     """Runs `steps` steps and returns the slice."""
-    before = counters()
+    before, device = counters(), device_seconds(work)
     began = time.perf_counter()
     result = work.run(steps)
     seconds = time.perf_counter() - began
     after = counters()
+    samples = {"step": [seconds / steps * 1e9]}
+    if not isnan(device):
+        samples["device"] = [(device_seconds(work) - device) / steps * 1e9]
     return {
         "event": "slice",
         "steps": steps,
         "seconds": seconds,
-        "samples": {"step": [seconds / steps * 1e9]},
+        "samples": samples,
         "counters": {name: after[name] - before[name] for name in NAMES},
         "result": result.hex(),
         "shown": result,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +37,17 @@ app = typer.Typer(
 )
 
 
-def _add_experiments(word: str) -> None:
-    """The group `bench`, unless the command line begins with another command, which would wait for the
-    experiments' modules and have no use for them."""
+# Groups of commands, whose modules take longer to load than all else that `tessera ps` does.
+_GROUPS = {
+    "bench": "tessera.bench.cli",
+    "image": "tessera.cli.image",
+    "direct": "tessera.cli.direct",
+}
+
+
+def _add_groups(word: str) -> None:
+    """The groups that a command line which begins with `word` may mean: one, none, or all (for --help).
+    Another command would wait for their modules and have no use for them."""
     others = {
         command.name or command.callback.__name__
         for command in app.registered_commands
@@ -46,14 +55,13 @@ def _add_experiments(word: str) -> None:
     }
     if word in others:
         return
-    from tessera.bench.cli import app as bench
-
-    app.add_typer(bench, name="bench")
+    for name in [word] if word in _GROUPS else _GROUPS:
+        app.add_typer(import_module(_GROUPS[name]).app, name=name)
 
 
 def main() -> None:
     """Ends the process with the command's exit code."""
-    _add_experiments(sys.argv[1] if len(sys.argv) > 1 else "")
+    _add_groups(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
         app(prog_name="tessera")
     except TesseraError as error:
@@ -93,9 +101,12 @@ LeaseArgument = Annotated[
 @app.command("run", context_settings={"allow_interspersed_args": False})
 def run_command(
     command: Annotated[
-        list[str],
-        typer.Argument(metavar="-- PROGRAM [ARGUMENTS]", help="What to run, and its arguments."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="-- PROGRAM [ARGUMENTS]",
+            help="What to run, and its arguments; of an image: its own when left out.",
+        ),
+    ] = None,
     fraction: Annotated[
         str | None, typer.Option("--fraction", "-f", help="Part of a GPU's memory: 1/4, 0.25, 25%.")
     ] = None,
@@ -142,9 +153,56 @@ def run_command(
             help="Among those who wait, higher ones come first.",
         ),
     ] = 0,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Run it in namespaces of its own, on an image.")
+    ] = False,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image", help="The container image: name, digest or path; see `tessera image`."
+        ),
+    ] = None,
+    mount: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mount",
+            metavar="SRC[:DST[:rw]]",
+            help="A file or folder of the host in the sandbox, read-only without rw; in a machine a "
+            "folder, as it is at the start.",
+        ),
+    ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Let the sandbox use the host's network.")
+    ] = False,
+    in_vm: Annotated[
+        bool, typer.Option("--vm", help="In a virtual machine of its own, from an --image.")
+    ] = False,
+    cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the machine.")] = 1,
+    guest_memory: Annotated[
+        str, typer.Option(help="Memory of the machine, apart from its GPU's.")
+    ] = "1GiB",
+    direct: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--direct",
+            metavar="DEVICE[,DEVICE]",
+            help="Devices that the machine gets whole: a PCI address (65:00.0; 65:00 is the slot), group17, "
+            "gpu0, ADDRESS/vf, PARENT/TYPE of a vGPU, or a mediated device's UUID.",
+        ),
+    ] = None,
+    without_reset: Annotated[
+        bool,
+        typer.Option(
+            "--without-reset",
+            help="Also devices that cannot be reset: the next one finds what a machine left in them.",
+        ),
+    ] = False,
+    huge_pages: Annotated[
+        bool, typer.Option("--huge-pages", help="The machine's memory in pages of 2 MiB.")
+    ] = False,
 ) -> None:
     """Run a program on a piece of a GPU (no size: all of it)."""
-    options = run.Options(command)
+    options = run.Options(command or [])
     options.fraction, options.memory, options.name = fraction, memory, name
     options.gpus, options.transport = str(gpus), transport.value
     options.weight, options.identity = str(weight), identity.value
@@ -154,7 +212,39 @@ def run_command(
         raise UsageError(
             "A lease is sized by --fraction or by --memory, not by both.", "Leave one of them out."
         )
+    if sandbox and in_vm:
+        raise UsageError("A program runs in a sandbox or in a virtual machine.", "Leave one out.")
+    if sandbox:
+        sys.exit(_run_in_sandbox(options, image, mount or [], network))
+    if network:
+        raise UsageError("--network is for --sandbox.", "Add --sandbox.")
+    if in_vm:
+        from tessera.cli import vm
+
+        machine = vm.checked(image, cpus, guest_memory, transport.value, mount or [])
+        sys.exit(vm.main(options, vm.with_devices(machine, direct, without_reset, huge_pages)))
+    if direct or without_reset or huge_pages:
+        raise UsageError("--direct, --without-reset and --huge-pages are for --vm.", "Add --vm.")
+    if image or mount:
+        raise UsageError("--image and --mount are for --sandbox and --vm.", "Add one of them.")
+    if not command:
+        raise UsageError("Missing argument: the program to run.", "See `tessera run --help`.")
     sys.exit(run.main(options))
+
+
+def _run_in_sandbox(
+    options: run.Options, image: str | None, mounts: list[str], network: bool
+) -> int:
+    from tessera.sandbox import run as in_sandbox
+    from tessera.sandbox.plan import Plan, parse_mount
+
+    if image is None:
+        raise UsageError(
+            "A sandbox runs an image, and none is named.",
+            "Add --image IMAGE; `tessera image list` lists yours.",
+        )
+    plan = Plan(image, tuple(parse_mount(text) for text in mounts), network)
+    return in_sandbox.main(options, plan)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from tessera.cli.output import Format
 from tessera.client import launch
 from tessera.client.rest import Client
 from tessera.model.errors import DaemonUnreachable, HostError, LeaseNotActive, UnreachableError
-from tessera.model.lease import Lease, LeaseChange, LeaseState
+from tessera.model.lease import Lease, LeaseChange, LeaseState, Mode
 from tessera.model.stats import LeaseStats
 from tessera.model.suspension import Keep
 
@@ -71,7 +71,7 @@ def show_stats(keys: list[str], output_format: Format) -> None:
 def _all_stats(daemon: Client) -> list[LeaseStats]:
     found = []
     for lease in daemon.leases():
-        if lease.state is LeaseState.ACTIVE:
+        if lease.state is LeaseState.ACTIVE and lease.mode is Mode.SHARED:
             try:
                 found.append(daemon.stats(lease.id))
             except LeaseNotActive:

@@ -23,12 +23,14 @@ from tessera import __version__, native, paths
 from tessera.cli import output
 from tessera.client import launch
 from tessera.client.rest import Client
+from tessera.images import squashfs
 from tessera.inventory import nvml
 from tessera.inventory.inventory import OWN_PLATFORM
 from tessera.inventory.probe import probe
 from tessera.leases.environment import for_daemon, for_native_programs
-from tessera.model.errors import HostError, NativeProgramMissing, TesseraError
+from tessera.model.errors import HostError, NativeProgramMissing, TesseraError, ToolMissing
 from tessera.model.units import GIB, MIB, format_bytes
+from tessera.sandbox import tools
 
 DEFAULT_VENDORS = "/etc/OpenCL/vendors"
 NVIDIA_DRIVER = "libnvidia-opencl.so.1"
@@ -67,6 +69,10 @@ def examine() -> list[Finding]:
         _confinement,
         _shared_memory,
         _folders,
+        _images,
+        _sandboxes,
+        _machines,
+        _direct,
         _daemon,
     )
     return [finding for check in checks for finding in check()]
@@ -268,6 +274,77 @@ def _folder(check: str, folder: str) -> Finding:
         detail = f"{folder}: only {format_bytes(free)} free"
         return Finding(check=check, status=Status.WARN, detail=detail, todo="Free some space.")
     return Finding(check=check, status=Status.OK, detail=folder)
+
+
+def _images() -> Iterator[Finding]:
+    try:
+        found = squashfs.tool()
+    except ToolMissing as error:
+        # Only for making images; those that are there run without.
+        yield Finding(check="images", status=Status.WARN, detail=error.message, todo=error.hint)
+        return
+    yield Finding(check="images", status=Status.OK, detail=f"are packed by {found}")
+
+
+def _sandboxes() -> Iterator[Finding]:
+    check = "sandboxes"
+    try:
+        tools.check()
+        refusal = tools.try_namespaces()
+    except TesseraError as error:
+        yield Finding(check=check, status=Status.WARN, detail=error.message, todo=error.hint)
+        return
+    if refusal:
+        todo = "Allow user namespaces: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone"
+        yield Finding(check=check, status=Status.WARN, detail=refusal, todo=todo)
+        return
+    yield Finding(check=check, status=Status.OK, detail="bwrap and squashfuse work for this user")
+
+
+def _machines() -> Iterator[Finding]:
+    """What `tessera run --vm` needs. A host that runs no virtual machines is well without it."""
+    from tessera.hypervisor import accelerator, guest, qemu
+    from tessera.hypervisor.base import Accelerator
+
+    check = "virtual machines"
+    try:
+        hypervisor, kernel = qemu.Qemu(), guest.find_kernel()
+        answer = Path(paths.state_folder(), accelerator.ANSWER)
+        found = asyncio.run(accelerator.choose(hypervisor, kernel, answer, qemu.KVM))
+    except HostError as error:
+        yield Finding(check=check, status=Status.WARN, detail=error.message, todo=error.hint)
+        return
+    detail = f"{hypervisor.program}, guest kernel {kernel.release}"
+    if found.accelerator is Accelerator.KVM:
+        yield Finding(check=check, status=Status.OK, detail=f"{detail}, under KVM")
+        return
+    yield Finding(
+        check=check,
+        status=Status.WARN,
+        detail=f"{detail}; emulated, which is slower: {found.why}",
+        todo=f"Give this host hardware virtualization, and this user (or group kvm) {qemu.KVM}.",
+    )
+
+
+def _direct() -> Iterator[Finding]:
+    """What handing devices over to machines needs. The daemon's rights are its own matter."""
+    from tessera.direct.files import Files
+    from tessera.direct.host import look
+    from tessera.direct.preflight import host_findings
+    from tessera.model.direct import FindingName
+
+    check = "direct mode"
+    host = look(Files())
+    findings = host_findings(host)
+    if os.geteuid() != 0:
+        findings = [each for each in findings if each.name is not FindingName.NOT_PERMITTED]
+    for finding in findings:
+        detail = f"{finding.name}: {finding.cause}"
+        yield Finding(check=check, status=Status.WARN, detail=detail, todo=finding.todo)
+    if not findings:
+        groups = {each.group for each in host.functions if each.group is not None}
+        detail = f"{len(host.functions)} PCI functions in {len(groups)} IOMMU groups"
+        yield Finding(check=check, status=Status.OK, detail=detail)
 
 
 def _daemon() -> Iterator[Finding]:

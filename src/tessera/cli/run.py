@@ -62,6 +62,8 @@ _VALUES = {
     "--priority": "priority",
     "--wait": "wait",
 }
+# Of virtual machines, which the Typer command makes.
+_VALUES_OF_MACHINES = ("--image", "--cpus", "--guest-memory", "--direct")
 
 
 class Options:
@@ -79,6 +81,7 @@ class Options:
         self.placement: str | None = None
         self.priority = "0"
         self.wait: str | None = None
+        self.machine: str | None = None
 
 
 def with_wait_limit(arguments: list[str]) -> list[str]:
@@ -92,8 +95,10 @@ def with_wait_limit(arguments: list[str]) -> list[str]:
         following = arguments[position + 1 : position + 2]
         if word == "--wait" and not (following and _is_number(following[0])):
             word, following = f"--wait={FOREVER}", []
-        complete += [word, *following] if word in _VALUES else [word]
-        position += 1 + len(following if word in _VALUES else [])
+        if word not in _VALUES and word not in _VALUES_OF_MACHINES:
+            following = []
+        complete += [word, *following]
+        position += 1 + len(following)
     return complete + arguments[position:]
 
 
@@ -161,7 +166,7 @@ def main(options: Options) -> int:
     """Runs the command; returns only when it could not be run, with the exit code."""
     try:
         program = find_program(options.command[0])
-        lease = _lease(options)
+        lease = request_lease(options)
         _become(program, options.command, lease)
     except TesseraError as error:
         report(error)
@@ -194,7 +199,7 @@ def find_program(name: str) -> str:
     )
 
 
-def _lease(options: Options) -> list[str]:
+def request_lease(options: Options) -> list[str]:
     """A new lease, as the words that its environment is made of."""
     request: dict[str, object] = {
         "name": options.name,
@@ -207,6 +212,7 @@ def _lease(options: Options) -> list[str]:
         "placement": options.placement,
         "priority": int(options.priority),
         "holder_pid": os.getpid(),
+        "machine": options.machine,
         "command": options.command,
     }
     path = paths.daemon_socket()

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tessera.cli.output import console
+from tessera.model.direct import DirectDevice
 from tessera.model.gpu import GpuUse
 from tessera.model.lease import Lease, LeaseState
 from tessera.model.policy import GpuPolicy
@@ -81,7 +82,7 @@ def gpus(found: Sequence[GpuUse]) -> Table:
             gpu.type.value,
             format_bytes(gpu.memory),
             format_bytes(gpu.free),
-            str(len(gpu.leases)),
+            "direct" if gpu.direct else str(len(gpu.leases)),
             gpu.pci.address if gpu.pci else "-",
             gpu.name,
         )
@@ -92,6 +93,8 @@ def gpus(found: Sequence[GpuUse]) -> Table:
 
 
 def _gpu_names(lease: Lease) -> str:
+    if lease.direct:
+        return ",".join(each.gpu.id if each.gpu else each.key for each in lease.direct)
     if not lease.gpus:
         return "-"
     # gpu0,1,2: the word once, for it is the same each time.
@@ -108,12 +111,19 @@ def _state(lease: Lease) -> Text:
 def suspend_needs(needs: SuspendNeeds) -> Table:
     rows = [
         ("state to keep", format_bytes(needs.state)),
+        *([("and of the machine", format_bytes(needs.machine))] if needs.machine else []),
         ("room on disk", format_bytes(needs.disk)),
         ("room in memory", format_bytes(needs.memory)),
         ("freed on GPUs", format_bytes(needs.device)),
         ("objects", str(needs.objects)),
     ]
     return plain_table(("SUSPEND", "NOW"), rows, right=("NOW",))
+
+
+def _memory(lease: Lease) -> str:
+    if lease.direct and not lease.gpus:
+        return "-"
+    return format_bytes(lease.waiting.memory if lease.waiting else lease.memory)
 
 
 def leases(found: Sequence[Lease]) -> Table:
@@ -123,8 +133,8 @@ def leases(found: Sequence[Lease]) -> Table:
             lease.name,
             _state(lease),
             _gpu_names(lease),
-            format_bytes(lease.waiting.memory if lease.waiting else lease.memory),
-            lease.transport.value,
+            _memory(lease),
+            lease.mode.value if lease.direct else lease.transport.value,
             format_age(lease.created_at, now),
             str(lease.holder.pid) if lease.holder else "-",
             one_line(lease.command) or "-",
@@ -158,9 +168,11 @@ def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
         ("name", shown.name),
         ("id", shown.id),
         ("state", _state(shown)),
-        ("mode", f"{shown.mode.value}, through {shown.transport.value}"),
+        ("mode", shown.mode.value if shown.direct else f"shared, through {shown.transport.value}"),
+        *([("machine", "a virtual one, suspended with the lease")] if shown.machine else []),
         ("identity", shown.identity.value),
     ]
+    facts += [(device.kind.value, _device(device)) for device in shown.direct]
     facts += [
         (share.gpu, f"{format_bytes(share.memory)} ({share.memory} bytes)") for share in shown.gpus
     ]
@@ -180,6 +192,13 @@ def _lease_facts(shown: Lease) -> list[tuple[str, Cell]]:
         ("changed", f"{format_age(shown.updated_at, now)} ago"),
     ]
     return facts
+
+
+def _device(device: DirectDevice) -> str:
+    of = f" of {device.parent}" if device.parent else ""
+    kind = f", {device.type}{of}" if device.type else of
+    back = f", from driver {device.former_driver}" if device.former_driver else ""
+    return f"{device.key}{kind}, IOMMU group {device.group}{back}"
 
 
 _COUNTERS = ("MESSAGES", "TRIPS", "SENT", "RECEIVED", "COMMANDS", "OBJECTS")

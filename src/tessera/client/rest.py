@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tessera import paths
 from tessera.client import exchange, launch
+from tessera.model.direct import DirectCheck, DirectView
 from tessera.model.errors import (
     DaemonUnreachable,
     GpuNotFound,
@@ -140,6 +141,18 @@ class Client:
         body = ResumeRequest(gpus=tuple(gpus)).model_dump(mode="json")
         route = _route(key) + "/resume"
         return self._call(Lease, "POST", route, json=body, timeout=_LONG)
+
+    def direct(self) -> DirectView:
+        """What can be handed over to machines, and what is."""
+        return self._call(DirectView, "GET", "/v1/direct")
+
+    def direct_check(
+        self, devices: Sequence[str], machine_memory: int = 0, without_reset: bool = False
+    ) -> DirectCheck:
+        """What keeps these devices from being handed over; memory in bytes."""
+        options = {"device": list(devices), "machine_memory": machine_memory,
+                   "without_reset": without_reset}  # fmt: skip
+        return self._call(DirectCheck, "GET", "/v1/direct/check", params=options)
 
     def version(self) -> Version:
         return self._call(Version, "GET", "/v1/version")

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from tessera import __version__
 from tessera.client.exchange import ENVIRONMENT
-from tessera.daemon import sharing
+from tessera.daemon import direct, sharing
 from tessera.daemon.caller import Caller
 from tessera.daemon.settings import Settings
 from tessera.leases import environment, quota
@@ -193,6 +193,7 @@ def make_app(settings: Settings, service: LeaseService) -> FastAPI:
     app.state.started_at = datetime.now(UTC)
     app.include_router(router)
     app.include_router(sharing.router)
+    app.include_router(direct.router)
     app.add_exception_handler(TesseraError, _named)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tessera import native
 from tessera.inventory import nvml
+from tessera.inventory.away import restored
 from tessera.inventory.probe import ProbedDevice, ProbedPlatform, ProbeReport, probe
 from tessera.inventory.sysfs import SYSFS, pci_facts
 from tessera.model.gpu import DeviceType, Gpu, NvmlFacts
@@ -44,6 +45,8 @@ class Inventory:
         self._sysfs = sysfs
         self._lock = asyncio.Lock()
         self._gpus: tuple[Gpu, ...] = ()
+        self.away: tuple[Gpu, ...] = ()
+        """GPUs that machines have, and drivers do not list, since an earlier daemon."""
 
     @property
     def known(self) -> tuple[Gpu, ...]:
@@ -59,7 +62,8 @@ class Inventory:
                 program = native.find(native.PROBE)
                 report = await probe(program, self._environment, self._probe_limit)
                 boards = await asyncio.to_thread(self._boards)
-                self._gpus = join(report, boards, self._cpu_devices, self._sysfs)
+                whole = restored(report, self.away)
+                self._gpus = join(whole, boards, self._cpu_devices, self._sysfs)
         return self._gpus
 
 

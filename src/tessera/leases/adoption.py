@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a starting daemon makes of the leases of an earlier one.
 
-A lease is adopted when the gatekeeper in its record is still that very process and still listens.
+A lease is adopted when the gatekeeper in its record is still that very process and still listens; a direct
+one, which has none, as long as its holder lives, and a machine has its devices.
 Whatever else is found under the runtime folder (gatekeepers of leases that never got into the store as
 active, folders of leases that are over) belongs to nobody and is removed.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from tessera.leases import gatekeeper, process, spawn, workspace
-from tessera.model.lease import Lease, LeaseState
+from tessera.model.lease import Lease, LeaseState, Mode
 
 _log = structlog.get_logger()
 
@@ -44,6 +45,8 @@ class Adoption:
     def _failure(self, lease: Lease) -> str | None:
         if lease.state is LeaseState.PENDING:
             return "The daemon ended while the lease was being made."
+        if lease.mode is Mode.DIRECT:
+            return None
         if lease.gatekeeper is None or lease.gatekeeper.boot != process.boot_id():
             return "The host was restarted."
         if not process.is_alive(lease.gatekeeper):

@@ -78,6 +78,20 @@ def owner(pid: int) -> int | None:
         return None
 
 
+def lock_limit(pid: int) -> int | None:
+    """The most bytes of memory that a process may lock, after raising what it may raise; None: no limit,
+    or no process."""
+    try:
+        text = Path(f"/proc/{pid}/limits").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if line.startswith("Max locked memory"):
+            hard = line.split()[-2]
+            return int(hard) if hard.isdecimal() else None
+    return None
+
+
 def is_alive(process: ProcessId) -> bool:
     return process.boot == boot_id() and identify(process.pid) == process
 

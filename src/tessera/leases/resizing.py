@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from tessera.leases import control, quota
+from tessera.leases.direct_uses import refuse_direct
 from tessera.leases.peer import Peer
 from tessera.model.errors import (
     BoardUnreadable,
@@ -54,6 +55,7 @@ class Resizing:
         QuotaPageUnreadable, StoreError, BoardUnreadable and what the inventory raises.
         """
         lease = await self._leases.owned(key, peer)
+        refuse_direct(lease, "they are whole, and share nothing")
         lock = self._locks.setdefault(lease.id, asyncio.Lock())
         async with lock:
             if change.memory is not None or change.fraction is not None:

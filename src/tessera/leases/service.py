@@ -27,10 +27,14 @@ from pathlib import Path
 
 import structlog
 
+from tessera.direct.files import Files
 from tessera.inventory import Inventory
+from tessera.inventory.away import is_out_of_place
 from tessera.leases import environment, gatekeeper, process, quota, spawn, starting, workspace
 from tessera.leases.adoption import Adoption
 from tessera.leases.arbiters import Arbiters
+from tessera.leases.direct import DirectLeases
+from tessera.leases.direct_uses import explained, refuse_direct
 from tessera.leases.peer import Peer
 from tessera.leases.queue import Queue
 from tessera.leases.resizing import agreed
@@ -44,6 +48,7 @@ from tessera.model.errors import (
     LeaseNotActive,
     LeaseNotFound,
     NameInUse,
+    NoCapacity,
     NotPermitted,
     QuotaPageUnreadable,
     TesseraError,
@@ -55,6 +60,7 @@ from tessera.model.lease import (
     Lease,
     LeaseRequest,
     LeaseState,
+    Mode,
     Placement,
     ProcessId,
     Transport,
@@ -87,6 +93,7 @@ class LeaseService:
         placement: Placement = Placement.PACK,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         state_folder: Path | None = None,
+        direct_files: Files | None = None,
     ) -> None:
         """`reserve` is the memory in bytes that is left free on each GPU; `policy` is the host's, for GPUs
         that were given none of their own, and so is `placement` for requests that name none. Suspended
@@ -106,6 +113,7 @@ class LeaseService:
         )
         self._shares = Shares()
         self.suspending = Suspending(self, StateFolder(state_folder or runtime_folder), now)
+        self.direct = DirectLeases(self, now, direct_files or Files())
         self._leases: dict[str, Lease] = {}
         self._watches: dict[str, list[Watch]] = {}
         self._making: dict[str, asyncio.Event] = {}
@@ -119,8 +127,10 @@ class LeaseService:
         adoption = Adoption(self._runtime_folder)
         self.suspending.clean()
         resized = []
-        for lease in self._store.live():
-            self._leases[lease.id] = lease
+        found = self._store.live()
+        self._leases |= {lease.id: lease for lease in found}
+        self._inventory.away = self.direct.gpus_away()
+        for lease in found:
             verdict = adoption.judge(lease)
             if verdict.failure and lease.state is not LeaseState.FAILED:
                 self.save(lease.advanced(LeaseState.FAILED, self._now(), verdict.failure))
@@ -129,7 +139,7 @@ class LeaseService:
             else:
                 if self._take_size(lease.id):
                     resized.append(lease.id)
-                self._watch(self._leases[lease.id])
+                self.watch(self._leases[lease.id])
                 self.suspending.find_out(self._leases[lease.id])
                 _log.info("lease adopted", lease=lease.name, state=self._leases[lease.id].state)
         await self._finish_endings()
@@ -152,6 +162,7 @@ class LeaseService:
                 watch.cancel()
         self._watches.clear()
         self.arbiters.close()
+        await self.direct.close()
         tasks = [*self._ending.values(), *self.suspending.tasks()]
         for task in tasks:
             task.cancel()
@@ -184,6 +195,7 @@ class LeaseService:
     async def stats(self, key: str) -> LeaseStats:
         """What the lease's sessions do. Raises LeaseNotFound, LeaseNotActive, QuotaPageUnreadable."""
         lease = await self.find(key)
+        refuse_direct(lease, "nothing of what it does passes through Tessera")
         if lease.state is not LeaseState.ACTIVE or lease.id in self._ending:
             raise LeaseNotActive(
                 f"Lease {lease.name} is {lease.state}: it has no sessions.",
@@ -207,19 +219,24 @@ class LeaseService:
 
         A request that waits for room is given up when one of `leaving` is done, or its holder has ended.
         Raises what Queue.enter() raises, NameInUse, InvalidRequest, NotPermitted, GatekeeperFailed and
-        what the inventory and the workspace raise; then nothing of the lease is left but its record.
+        what the inventory and the workspace raise; then nothing of the lease is left but its record. For
+        devices that are handed over whole see DirectLeases.grant().
         """
+        if request.direct:
+            return await self.direct.grant(request, peer)
         await self._inventory.gpus()
         await self.settle()
-        lease = await self._admitted(request, peer, leaving)
+        try:
+            lease = await self._admitted(request, peer, leaving)
+        except NoCapacity as error:
+            raise explained(error, self.direct.away()) from error
         files = self.workspace(lease.id)
         made = self._making[lease.id] = asyncio.Event()
         try:
             return await self._serve(lease, files, peer)
         except BaseException as error:
             reason = error.message if isinstance(error, TesseraError) else repr(error)
-            _log.warning("lease failed", lease=lease.name, reason=reason)
-            self._forget(lease.advanced(LeaseState.FAILED, self._now(), reason))
+            self.give_up(lease, reason)
             await self._leave_gpus(lease)
             raise
         finally:
@@ -249,6 +266,7 @@ class LeaseService:
         Raises LeaseNotFound, NotPermitted, LeaseNotActive, InvalidRequest, BoardUnreadable or StoreError.
         """
         lease = await self.owned(key, peer)
+        refuse_direct(lease, "it shares no time with others")
         if lease.state in ENDS or lease.waiting:
             raise LeaseNotActive(
                 f"Lease {lease.name} is {lease.state}: it has no weight.",
@@ -308,8 +326,8 @@ class LeaseService:
                 f"Priority {request.priority} is the host's to give.",
                 "Ask for 0 or less, or ask root, or who runs tesserad.",
             )
-        holder = self._holder(request, peer)
-        lease = self._draft(request, holder, peer)
+        lease = self.draft(request, peer)
+        holder = lease.holder
         since = self._place_in_time(request, holder)
         wanted = Request(
             id=lease.id,
@@ -338,7 +356,9 @@ class LeaseService:
             return now
         return min(now, max(request.waiting_since, process.started_at(holder, now)))
 
-    def _draft(self, request: LeaseRequest, holder: ProcessId | None, peer: Peer) -> Lease:
+    def draft(self, request: LeaseRequest, peer: Peer) -> Lease:
+        """A lease without GPUs. Raises NameInUse, InvalidRequest or NotPermitted."""
+        holder = self._holder(request, peer)
         lease_id = secrets.token_hex(6)
         name = request.name or _default_name(request.command, lease_id)
         if self._live(name) or self.queue.find(name):
@@ -358,6 +378,7 @@ class LeaseService:
             priority=request.priority,
             command=request.command,
             holder=holder,
+            machine=request.machine if holder else None,
             owner_uid=peer.uid,
             created_at=now,
             updated_at=now,
@@ -397,12 +418,13 @@ class LeaseService:
         except BaseException:
             await spawn.stop(started.process)
             raise
-        self._watch(lease)
+        self.watch(lease)
         self._shares.begin(lease, self.boards())
         _log.info("lease granted", lease=lease.name, id=lease.id, memory=lease.memory)
         return lease if token is None else _with_token(lease, token)
 
-    def _watch(self, lease: Lease) -> None:
+    def watch(self, lease: Lease) -> None:
+        """Ends the lease with its holder, and fails it with its gatekeeper."""
         watches = self._watches.setdefault(lease.id, [])
         if lease.gatekeeper and lease.state not in (LeaseState.FAILED, LeaseState.RELEASED):
             watches.append(Watch(lease.gatekeeper, lambda: self._gatekeeper_ended(lease.id)))
@@ -452,6 +474,8 @@ class LeaseService:
             raise LeaseNotFound(f"Lease {lease_id} failed while it was made.", "Ask again.")
         if lease.gatekeeper:
             await spawn.stop(lease.gatekeeper)
+        if lease.direct and (failure := await self.direct.give_back(lease)):
+            return self.fail(lease, failure)
         released = lease.advanced(LeaseState.RELEASED, self._now(), reason)
         self._forget(released)
         _log.info("lease released", lease=lease.name, id=lease.id)
@@ -491,6 +515,28 @@ class LeaseService:
     def live(self, lease_id: str) -> Lease | None:
         return self._leases.get(lease_id)
 
+    def all(self) -> list[Lease]:
+        """The leases that are not released."""
+        return [*self._leases.values()]
+
+    def fail(self, lease: Lease, reason: str) -> Lease:
+        """The lease stays listed with the reason, until somebody ends it."""
+        if lease.state is LeaseState.FAILED:
+            lease = lease.model_copy(update={"reason": reason})
+        else:
+            lease = lease.advanced(LeaseState.FAILED, self._now(), reason)
+        self.correct(lease)
+        return lease
+
+    def give_up(self, lease: Lease, reason: str) -> None:
+        """A lease that could not be made is over."""
+        _log.warning("lease failed", lease=lease.name, reason=reason)
+        self._forget(lease.advanced(LeaseState.FAILED, self._now(), reason))
+
+    async def listed(self) -> tuple[Gpu, ...]:
+        """The GPUs of the inventory. Raises ProbeFailed or NativeProgramMissing."""
+        return await self._inventory.gpus()
+
     async def owned(self, key: str, peer: Peer) -> Lease:
         """The lease, if `peer` may manage it. Raises LeaseNotFound or NotPermitted."""
         lease = await self.find(key)
@@ -503,7 +549,7 @@ class LeaseService:
     def _take_size(self, lease_id: str) -> bool:
         """Whether an earlier daemon ended between a change of the quota page and that of the record."""
         lease = self._leases[lease_id]
-        if lease.state is not LeaseState.ACTIVE:
+        if lease.state is not LeaseState.ACTIVE or lease.mode is Mode.DIRECT:
             return False
         try:
             there = agreed(lease, quota.read_page(self.workspace(lease_id).quota))
@@ -534,7 +580,11 @@ class LeaseService:
 
     def _serving(self) -> list[Lease]:
         """The leases that have a gatekeeper, or are to have one again."""
-        return [lease for lease in self._leases.values() if lease.state not in ENDS]
+        return [
+            lease
+            for lease in self._leases.values()
+            if lease.state not in ENDS and lease.mode is Mode.SHARED
+        ]
 
     def _uses(self, gpu: str) -> bool:
         return any(share.gpu == gpu for lease in self._serving() for share in lease.gpus)
@@ -582,7 +632,14 @@ class LeaseService:
 
     def _capacity(self, gpu: Gpu) -> Capacity:
         node = gpu.pci.numa_node if gpu.pci else None
-        return Capacity(gpu.id, gpu.memory, min(self._reserve, gpu.memory), numa_node=node)
+        # A worker would take another GPU for it.
+        hidden = is_out_of_place(gpu, self.direct.gpus_away())
+        reserve = gpu.memory if hidden else min(self._reserve, gpu.memory)
+        return Capacity(gpu.id, gpu.memory, reserve, numa_node=node)
+
+    def usable(self, gpu: Gpu) -> int:
+        """The bytes of a GPU that leases can have at most."""
+        return self._capacity(gpu).usable
 
     def _use_of(self, gpu: Gpu) -> GpuUse:
         (capacity,) = occupied([self._capacity(gpu)], self.queue.running())
@@ -592,6 +649,7 @@ class LeaseService:
             leased=capacity.leased,
             free=capacity.free,
             leases=tuple(name for name, _ in self._shares_on(gpu)),
+            direct=self.direct.away().get(gpu.id),
         )
 
 

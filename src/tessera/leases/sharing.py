@@ -70,9 +70,9 @@ class Sharing:
         Raises GpuNotFound, GpuNotInUse, BoardUnreadable and what the inventory raises.
         """
         gpu = await self._gpu(key)
-        if not gpu.leases:
+        if not gpu.leases or gpu.direct:
             raise GpuNotInUse(
-                f"{gpu.id} has no leases, so nobody holds it.",
+                f"{gpu.id} has no shared leases, so nobody takes turns on it.",
                 "Run a program on it with: tessera run",
             )
         since_ns = 0 if seconds is None else time.monotonic_ns() - round(seconds * 1e9)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tessera.leases import suspension
+from tessera.leases.direct_uses import require_movable
 from tessera.leases.peer import Peer
 from tessera.leases.state_folder import StateFolder
 from tessera.model.errors import TesseraError
@@ -44,6 +45,7 @@ class Suspending:
         ControlFailed.
         """
         lease = await self._leases.owned(key, peer)
+        require_movable(lease)
         return await suspension.check(lease, self._leases.workspace(lease.id).control, self._states)
 
     async def suspend(self, key: str, to: Keep, peer: Peer) -> Lease:
@@ -52,6 +54,7 @@ class Suspending:
         Raises as check(), and SuspendFailed; the lease then goes on as it was.
         """
         lease = await self._leases.owned(key, peer)
+        require_movable(lease)
         socket = self._leases.workspace(lease.id).control
         suspended = await suspension.suspend(
             lease, to, socket, self._states, self._leases.step, self._now
@@ -102,7 +105,7 @@ class Suspending:
     async def _ask(self, lease: Lease) -> None:
         try:
             socket = self._leases.workspace(lease.id).control
-            settled = await suspension.settled(lease, socket, self._now)
+            settled = await suspension.settled(lease, socket, self._states, self._now)
             self._leases.step(settled)
             if settled.state is LeaseState.ACTIVE:
                 self._states.discard(lease.id)

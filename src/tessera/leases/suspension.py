@@ -6,6 +6,8 @@ The gatekeeper does it, for all sessions of the lease or for none, and says how 
 gatekeeper is asked, so that a daemon that dies in between finds a lease that is `suspending` or
 `resuming`, asks the gatekeeper what became of it, and writes that down. A suspended lease holds no memory
 of any GPU; on its resume it is placed like a new one, with its memory booked before the first await.
+
+A lease that is a virtual machine's is suspended with the machine and resumed with it (tessera.leases.machine).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from tessera.leases import control
+from tessera.leases import control, machine
 from tessera.leases.gatekeeper import DeviceShare
 from tessera.leases.state_folder import StateFolder
 from tessera.model import errors
@@ -29,6 +31,8 @@ from tessera.model.errors import (
     LeaseNotActive,
     NoCapacity,
     NotSuspended,
+    StateFileDamaged,
+    StateFileOtherVersion,
     TesseraError,
 )
 from tessera.model.lease import GpuShare, Lease, LeaseState
@@ -106,7 +110,12 @@ async def check(lease: Lease, socket: Path, folder: StateFolder) -> SuspendNeeds
         raise named(lease, refused) from refused
     state, device, objects = _numbers(answer)
     return SuspendNeeds(
-        state=state, device=device, objects=objects, disk=folder.free(), memory=_free_memory()
+        state=state,
+        machine=await _check_machine(lease),
+        device=device,
+        objects=objects,
+        disk=folder.free(),
+        memory=_free_memory(),
     )
 
 
@@ -120,6 +129,7 @@ async def suspend(
 ) -> Lease:
     """Raises as check(), and SuspendFailed; the lease then is active as before."""
     _require_active(lease)
+    await _check_machine(lease)
     where = ["disk", str(folder.make(lease.id))] if to is Keep.DISK else ["memory"]
     suspending = lease.advanced(LeaseState.SUSPENDING, now())
     save(suspending)
@@ -130,8 +140,19 @@ async def suspend(
         folder.remove(lease.id)
         raise named(lease, refused) from refused
     except ControlFailed:
-        save(await settled(suspending, socket, now))
+        save(await settled(suspending, socket, folder, now))
         raise
+    if lease.machine:
+        try:
+            await machine.suspend(lease, to, folder.of(lease.id))
+        except TesseraError as error:
+            with suppress(ControlRefused):  # then it is as its gatekeeper says
+                await control.ask(socket, "resume", limit=LIMIT)
+            back = await settled(suspending, socket, folder, now)
+            save(back)
+            if back.state is LeaseState.ACTIVE:
+                folder.remove(lease.id)
+            raise _as_named(lease, error) from error
     suspended = suspending.advanced(LeaseState.SUSPENDED, now())
     save(suspended)
     _log.info("lease suspended", lease=lease.name, id=lease.id, to=to.value)
@@ -153,15 +174,25 @@ async def resume(
     resuming = lease.advanced(LeaseState.RESUMING, now()).model_copy(update={"gpus": shares})
     save(resuming)
     try:
+        if lease.machine:
+            await machine.load(lease, folder.of(lease.id))
         words = [f"{device}@{device.board}" for device in devices]
         await control.ask(socket, "resume", *words, limit=LIMIT)
-    except ControlRefused as refused:
+    except (ControlRefused, StateFileDamaged, StateFileOtherVersion) as refused:
+        if lease.machine:
+            await machine.unload(lease)
         back = resuming.advanced(LeaseState.SUSPENDED, now())
         save(back.model_copy(update={"gpus": lease.gpus}))
-        raise named(lease, refused) from refused
+        raise _as_named(lease, refused) from refused
     except ControlFailed:
-        save(await settled(resuming, socket, now))
+        save(await settled(resuming, socket, folder, now))
         raise
+    if lease.machine:
+        try:
+            await machine.go(lease)
+        except TesseraError as error:
+            save(await settled(resuming, socket, folder, now))
+            raise _as_named(lease, error) from error
     active = resuming.advanced(LeaseState.ACTIVE, now())
     save(active)
     folder.discard(lease.id)
@@ -169,8 +200,10 @@ async def resume(
     return active
 
 
-async def settled(lease: Lease, socket: Path, now: Callable[[], datetime]) -> Lease:
-    """A lease that was on its way, as its gatekeeper says that it ended up."""
+async def settled(
+    lease: Lease, socket: Path, folder: StateFolder, now: Callable[[], datetime]
+) -> Lease:
+    """A lease that was on its way, as its gatekeeper says that it ended up, and its machine with it."""
     while True:
         said = "busy"
         with suppress(ControlRefused):
@@ -178,7 +211,27 @@ async def settled(lease: Lease, socket: Path, now: Callable[[], datetime]) -> Le
         if said != "busy":
             break
         await asyncio.sleep(_LOOK_EVERY)
+    if lease.machine:
+        try:
+            said = await machine.settled(lease, said, socket, folder.of(lease.id))
+        except OSError as error:
+            raise ControlFailed(f"The state of lease {lease.name} is lost: {error}.") from error
     return lease.advanced(LeaseState(said), now())
+
+
+async def _check_machine(lease: Lease) -> int:
+    if not lease.machine:
+        return 0
+    try:
+        return await machine.check(lease)
+    except ControlRefused as refused:
+        raise named(lease, refused) from refused
+
+
+def _as_named(lease: Lease, error: TesseraError) -> TesseraError:
+    if isinstance(error, (StateFileDamaged, StateFileOtherVersion)):
+        error = ControlRefused("", "", error.name, error.message.rstrip("."))
+    return named(lease, error) if isinstance(error, ControlRefused) else error
 
 
 def _require_active(lease: Lease) -> None:

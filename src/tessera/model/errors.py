@@ -6,22 +6,29 @@
     |   +-- InvalidFraction
     |   +-- InvalidMemory
     |   +-- InvalidName
+    |   +-- InvalidImageName
+    |   +-- InvalidMount
     |   +-- InvalidPolicy
     |   +-- InvalidTimeSlice
+    |   +-- InvalidDirectDevice
     |   +-- InvalidRequest
     +-- NotFoundError                 exit 3, HTTP 404
     |   +-- LeaseNotFound
     |   +-- GpuNotFound
+    |   +-- DirectDeviceNotFound
     |   +-- ProgramNotFound
+    |   +-- ImageNotFound
     |   +-- RouteNotFound
     +-- ConflictError                 exit 4, HTTP 409
     |   +-- NoCapacity
     |   |   +-- NoGpu
+    |   |   +-- GpuInDirectUse
     |   |   +-- QueueFull
     |   |   +-- WaitTimedOut
     |   +-- ResizeBelowUse
     |   +-- WaitEnded
     |   +-- NameInUse
+    |   +-- ImageNameInUse
     |   +-- InvalidTransition
     |   +-- LeaseNotActive
     |   +-- GpuNotInUse
@@ -30,8 +37,18 @@
     |   +-- SuspendUnsupported
     |   +-- ResumeRefused
     |   +-- DeviceLacksFeature
+    |   +-- DirectRefused
+    |   +-- DirectUnsupported
     |   +-- DaemonAlreadyRunning
     +-- NotPermitted                  exit 1, HTTP 403
+    +-- ImageError                    exit 1, HTTP 422
+    |   +-- NotAnImage
+    |   +-- ImageDamaged
+    |   +-- ImageHostile
+    |   +-- ImageTooLarge
+    |   +-- ImageUnsupported
+    |       +-- ImageEncrypted
+    |       +-- ImageOfOtherArchitecture
     +-- UnreachableError              exit 5, HTTP 503
     |   +-- DaemonUnreachable
     |   +-- DaemonStartFailed
@@ -39,6 +56,10 @@
     |   +-- DaemonVersionMismatch
     +-- HostError                     exit 1, HTTP 500
         +-- NativeProgramMissing
+        +-- ToolMissing
+        +-- ImageBuildFailed
+        +-- SandboxUnavailable
+        +-- SandboxFailed
         +-- ProgramNotExecutable
         +-- RuntimeFolderUnusable
         +-- DiskFull
@@ -54,6 +75,13 @@
         |   +-- ControlRefused
         +-- QuotaPageUnreadable
         +-- BoardUnreadable
+        +-- HypervisorMissing
+        +-- GuestKernelMissing
+        +-- MachineFailed
+        |   +-- GuestDidNotBoot
+        |   +-- GuestFailed
+        +-- DirectFailed
+        |   +-- GiveBackFailed
         +-- StoreError
             +-- StoreUnreachable
             +-- StoreTooNew
@@ -128,6 +156,18 @@ class InvalidRequest(UsageError):
     """A request body that does not have the documented form."""
 
 
+class InvalidDirectDevice(UsageError):
+    """Neither a PCI address nor another way to name a device that a machine could have."""
+
+
+class InvalidImageName(UsageError):
+    """An image's name or digest with characters that such have not."""
+
+
+class InvalidMount(UsageError):
+    """Something of the host that cannot be mounted at that place of a sandbox."""
+
+
 class NotFoundError(TesseraError):
     """The thing named does not exist."""
 
@@ -143,8 +183,16 @@ class GpuNotFound(NotFoundError):
     """This host has no GPU with this id."""
 
 
+class DirectDeviceNotFound(NotFoundError):
+    """This host has no such device that a machine could have."""
+
+
 class ProgramNotFound(NotFoundError):
     """The workload's program is not on the search path."""
+
+
+class ImageNotFound(NotFoundError):
+    """No image has this name or digest, and no file is there."""
 
 
 class RouteNotFound(NotFoundError):
@@ -166,6 +214,10 @@ class NoGpu(NoCapacity):
     """This host offers no device at all."""
 
 
+class GpuInDirectUse(NoCapacity):
+    """What would have room is handed over to a machine."""
+
+
 class QueueFull(NoCapacity):
     """The slice does not fit now, and as many requests wait already as the daemon keeps."""
 
@@ -184,6 +236,10 @@ class ResizeBelowUse(ConflictError):
 
 class NameInUse(ConflictError):
     """A live lease has this name."""
+
+
+class ImageNameInUse(ConflictError):
+    """Another image has this name."""
 
 
 class InvalidTransition(ConflictError):
@@ -218,6 +274,14 @@ class DeviceLacksFeature(ConflictError):
     """The GPU cannot do what the program was told; the saved state is whole."""
 
 
+class DirectRefused(ConflictError):
+    """Something keeps the devices from being handed over; nothing was changed."""
+
+
+class DirectUnsupported(ConflictError):
+    """What was asked of a direct lease is for leases that go through a worker."""
+
+
 class DaemonAlreadyRunning(ConflictError):
     """Another daemon holds the lock of this runtime folder."""
 
@@ -226,6 +290,40 @@ class NotPermitted(TesseraError):
     """The lease, or the process named as its holder, belongs to another user."""
 
     http_status = 403
+
+
+class ImageError(TesseraError):
+    """What was offered as a container image cannot be one here; nothing of it was kept."""
+
+    http_status = 422
+
+
+class NotAnImage(ImageError):
+    """Neither a SIF file nor an OCI image layout."""
+
+
+class ImageDamaged(ImageError):
+    """Cut short, or its parts contradict each other or their digests."""
+
+
+class ImageHostile(ImageError):
+    """It holds what no honest image needs: paths that lead outside, device nodes, loops."""
+
+
+class ImageTooLarge(ImageError):
+    """It has, or claims, more bytes or files than allowed."""
+
+
+class ImageUnsupported(ImageError):
+    """A sound image of a kind that Tessera does not run."""
+
+
+class ImageEncrypted(ImageUnsupported):
+    """Its file system is encrypted."""
+
+
+class ImageOfOtherArchitecture(ImageUnsupported):
+    """Its programs are for another processor."""
 
 
 class UnreachableError(TesseraError):
@@ -257,6 +355,22 @@ class HostError(TesseraError):
 
 class NativeProgramMissing(HostError):
     """A native program or library of Tessera is not installed."""
+
+
+class ToolMissing(HostError):
+    """A program of the system that images or sandboxes need is not installed."""
+
+
+class ImageBuildFailed(HostError):
+    """A tool that makes an image failed."""
+
+
+class SandboxUnavailable(HostError):
+    """The host does not let this user make a sandbox."""
+
+
+class SandboxFailed(HostError):
+    """The sandbox could not be made, or lost a part that it needs; nothing of it is left."""
 
 
 class ProgramNotExecutable(HostError):
@@ -322,6 +436,34 @@ class QuotaPageUnreadable(HostError):
 
 class BoardUnreadable(HostError):
     """The board of a GPU is missing, cut short, or of another version."""
+
+
+class HypervisorMissing(HostError):
+    """The program that runs virtual machines is not installed."""
+
+
+class GuestKernelMissing(HostError):
+    """There is no kernel that a virtual machine could start."""
+
+
+class MachineFailed(HostError):
+    """A virtual machine did not start, or ended before its program did."""
+
+
+class GuestDidNotBoot(MachineFailed):
+    """The guest's kernel, or Tessera's init in it, said nothing in the time it had."""
+
+
+class GuestFailed(MachineFailed):
+    """The guest runs but could not prepare what its program needs."""
+
+
+class DirectFailed(HostError):
+    """The kernel refused a step of handing a device over; what was changed was undone."""
+
+
+class GiveBackFailed(DirectFailed):
+    """A device could not be given back to its former driver."""
 
 
 class StoreError(HostError):

@@ -78,3 +78,4 @@ class GpuUse(Gpu):
     leased: int = 0
     free: int = 0
     leases: tuple[str, ...] = Field(default=(), description="names of the leases on this GPU")
+    direct: str | None = Field(default=None, description="the lease whose machine has it whole")

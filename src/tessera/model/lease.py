@@ -27,14 +27,16 @@ from pydantic import (
     model_validator,
 )
 
+from tessera.model.direct import DirectDevice
 from tessera.model.errors import InvalidName, InvalidRequest, InvalidTransition, UsageError
-from tessera.model.size import Sized
+from tessera.model.size import MAX_MEMORY, Sized
 
 MAX_GPUS = 8  # kMaxGpus of native/lease/quota.h
 MAX_WEIGHT = 10_000  # kMaxWeight of native/arbiter/board.h
 DEFAULT_WEIGHT = 100
 MAX_PRIORITY = 1000
 MAX_WAIT = 366 * 86400.0  # seconds
+MAX_DIRECT = 32  # devices of one machine
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -67,9 +69,10 @@ HOLDS_MEMORY = frozenset(
 
 
 class Mode(StrEnum):
-    """How the GPU reaches the workload."""
+    """How the GPU reaches the workload: through a worker, or as the device itself."""
 
     SHARED = "shared"
+    DIRECT = "direct"
 
 
 class Transport(StrEnum):
@@ -149,12 +152,48 @@ class LeaseRequest(Sized):
         default=None, description="when a daemon that was restarted was asked the same"
     )
     holder_pid: int | None = Field(default=None, ge=1, le=(1 << 22))
+    machine: str | None = Field(
+        default=None,
+        pattern=r"^tessera-machine-[0-9a-f]{32}$",
+        description="of a holder that runs a virtual machine: the abstract socket where it listens",
+    )
     command: tuple[str, ...] = Field(default=(), max_length=4096)
+    direct: tuple[str, ...] = Field(
+        default=(),
+        max_length=MAX_DIRECT,
+        description="devices to hand over whole, to a machine that the holder starts",
+        examples=[["0000:65:00.0"]],
+    )
+    without_reset: bool = Field(
+        default=False, description="also devices that cannot be reset between two machines"
+    )
+    machine_memory: int = Field(
+        default=0, ge=0, le=MAX_MEMORY, description="of the machine that gets them, in bytes"
+    )
+    huge_pages: bool = Field(default=False, description="whether that lies in huge pages")
 
     @field_validator("name")
     @classmethod
     def _checked_name(cls, value: str | None) -> str | None:
         return None if value is None else check_name(value)
+
+    @model_validator(mode="after")
+    def _whole_devices(self) -> LeaseRequest:
+        if not self.direct:
+            return self
+        if self.fraction is not None or self.memory is not None or self.gpus != 1:
+            raise UsageError(
+                "Devices are handed over whole, and as many as are named.",
+                "Leave --fraction, --memory and --gpus out, or leave --direct out.",
+            )
+        if self.wait_seconds:
+            raise UsageError("Nobody waits for named devices.", "Leave --wait out, and ask again.")
+        if self.holder_pid is None:
+            raise InvalidRequest(
+                "Devices are handed over for as long as a process lives, and none is named.",
+                "Give holder_pid.",
+            )
+        return self
 
 
 class LeaseChange(Sized):
@@ -207,6 +246,9 @@ class Lease(BaseModel):
     transport: Transport
     identity: Identity = Identity.TESSERA
     gpus: tuple[GpuShare, ...]
+    direct: tuple[DirectDevice, ...] = Field(
+        default=(), description="devices that a machine has as they are"
+    )
     weight: int = DEFAULT_WEIGHT
     priority: int = 0
     endpoint: str | None = None
@@ -218,6 +260,9 @@ class Lease(BaseModel):
     )
     command: tuple[str, ...] = ()
     holder: ProcessId | None = None
+    machine: str | None = Field(
+        default=None, description="where a holder that runs a virtual machine listens"
+    )
     gatekeeper: ProcessId | None = None
     owner_uid: int
     reason: str | None = Field(default=None, description="why the lease failed or ended early")

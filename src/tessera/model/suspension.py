@@ -36,13 +36,14 @@ class ResumeRequest(BaseModel):
 class SuspendNeeds(BaseModel):
     """What suspending a lease takes now: all figures in bytes, but for the objects.
 
-    `state` is what has to be kept, `device` what the GPUs get back, `disk` and `memory` what this host
-    has left to keep it in.
+    `state` is what has to be kept of the GPUs, `machine` what a virtual machine takes beside it at most,
+    `device` what the GPUs get back, `disk` and `memory` what this host has left to keep it in.
     """
 
     model_config = ConfigDict(frozen=True)
 
     state: int
+    machine: int = 0
     device: int
     objects: int
     disk: int

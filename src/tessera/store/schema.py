@@ -57,11 +57,13 @@ class LeaseRow(Base):
     weight: Mapped[int] = mapped_column(Integer, server_default=str(DEFAULT_WEIGHT))
     priority: Mapped[int] = mapped_column(Integer, server_default="0")
     gpus: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    direct: Mapped[list[dict[str, Any]]] = mapped_column(JSON, server_default="[]")
     endpoint: Mapped[str | None] = mapped_column(String(512))
     environment: Mapped[dict[str, str]] = mapped_column(JSON)
     environment_unset: Mapped[list[str]] = mapped_column(JSON)
     command: Mapped[list[str]] = mapped_column(JSON)
     holder: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    machine: Mapped[str | None] = mapped_column(String(64))
     gatekeeper: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     owner_uid: Mapped[int] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(String(4096))
@@ -119,10 +121,12 @@ def _add_missing_columns(connection: Connection) -> None:
 
 
 # Step N takes the tables from version N to version N + 1. Version 2 has identity, weight and policies,
-# version 3 priority.
+# version 3 priority, version 4 machine, version 5 direct devices.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_tables,
     _add_sharing,
+    _add_missing_columns,
+    _add_missing_columns,
     _add_missing_columns,
 )
 

@@ -218,3 +218,17 @@ def quarters_report() -> Report:
         duties=runs,
         targets=duty_targets(runs),
     )
+
+
+def suspended_machine_report() -> Report:
+    """Two rounds of a machine."""
+    facts = shared_facts("suspend-vm")
+    facts["parameters"] = {
+        "rounds": 2,
+        "guest_memory_mib": 512,
+        "device_memory_mib": 256,
+        "bytes_on_disk": 400 << 20,
+    }
+    names = ("suspend", "resume", "resume_to_first_instruction")
+    series = tuple(make_series(name, {"vm": [[2e9], [3e9]]}) for name in names)
+    return Report(**facts, series=series)

@@ -23,12 +23,24 @@ from tessera.bench.sides import parse_sides, side_command
 from tessera.bench.tables import bulk_bytes, print_report
 from tessera.model.errors import InvalidRequest, UsageError
 from tessera.model.units import format_duration
-from unit.bench.samples import calls_report, fairness_report, overhead_report, quarters_report
+from unit.bench.samples import (
+    calls_report,
+    fairness_report,
+    overhead_report,
+    quarters_report,
+    suspended_machine_report,
+)
 
 REPORTS = pytest.mark.parametrize(
     "report",
-    [overhead_report(), calls_report(), fairness_report(), quarters_report()],
-    ids=["overhead", "calls", "fairness", "quarters"],
+    [
+        overhead_report(),
+        calls_report(),
+        fairness_report(),
+        quarters_report(),
+        suspended_machine_report(),
+    ],
+    ids=["overhead", "calls", "fairness", "quarters", "suspend-vm"],
 )
 
 

@@ -13,6 +13,7 @@ import pytest
 from tessera.bench.calls import BASELINE_PROGRAM, CALLS_PROGRAM
 from tessera.bench.fairness import TENANT_PROGRAM, tenant_command
 from tessera.bench.sides import bare_environment
+from tessera.bench.suspend_vm import HOLDER
 from tessera.native import find
 
 YARDSTICKS = {"futex_sleeping", "pipe", "unix_stream", "tcp", "tcp_64MiB", "memcpy_16MiB"}
@@ -135,3 +136,18 @@ def test_a_tenant_refuses_what_makes_no_sense(arguments: list[str]) -> None:
     done = subprocess.run([str(find(TENANT_PROGRAM)), *arguments], capture_output=True, check=False)
     assert done.returncode == 2
     assert b"usage:" in done.stderr
+
+
+def test_what_a_holder_holds_is_whole_at_the_end() -> None:
+    done = subprocess.run(
+        [str(find(HOLDER)), "32", "16"],
+        input="x",
+        env=bare_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    lines = done.stdout.split()
+    assert (lines[0], lines[-1]) == ("ready", "whole")
+    assert set(lines[1:-1]) == {"tick"}
