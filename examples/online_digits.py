@@ -220,14 +220,18 @@ class Learner:
         images, labels = self._scans.deliver()
         while (left := asked + self.wait - time.perf_counter()) > 0:
             time.sleep(left)
-        cl.enqueue_copy(self._queue, self._images, images, is_blocking=False)
-        cl.enqueue_copy(self._queue, self._labels, labels, is_blocking=False)
+        # pyopencl waits for a copy as soon as nobody holds its event any more.
+        copied = [
+            cl.enqueue_copy(self._queue, buffer, scans, is_blocking=False)
+            for buffer, scans in ((self._images, images), (self._labels, labels))
+        ]
         ran = [
             cl.enqueue_nd_range_kernel(self._queue, kernel, size, None)
             for _ in range(self.options.passes)
             for kernel, size in self._kernels
         ]
         cl.enqueue_copy(self._queue, self._losses, self._loss)
+        del copied
         self.device_seconds += sum(one.profile.end - one.profile.start for one in ran) * 1e-9
         self.steps += 1
         return float(self._losses.mean())

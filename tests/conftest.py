@@ -27,9 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("TESSERA_NATIVE_DIR", str(ROOT / "build" / "release" / "bin"))
 os.environ.setdefault("OCL_ICD_VENDORS", "/etc/OpenCL/vendors")
 
-# A shell's background jobs ignore interrupts, and so would every program that a test starts and interrupts.
+# A shell's background jobs ignore interrupts, and those of nohup a hangup; so would every program that a test
+# starts and signals. What has a handler here has none there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for _ignored in (signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_ignored) == signal.SIG_IGN:
+        signal.signal(_ignored, lambda _number, _frame: None)
 
 
 @contextmanager

@@ -77,6 +77,8 @@ def test_openapi_describes_every_route(fake_host: Host) -> None:
         ("get", "/v1/version"),
         ("get", "/v1/health"),
         ("get", "/v1/usage"),
+        ("get", "/v1/direct"),
+        ("get", "/v1/direct/check"),
         ("get", "/metrics"),
     }
     schema = described["components"]["schemas"]["Lease"]["properties"]

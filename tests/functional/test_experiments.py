@@ -16,7 +16,7 @@ from helpers.host import Host
 from helpers.processes import eventually
 from tessera.bench.cli import dump
 from tessera.bench.demo import keep_caches
-from tessera.bench.fairness import TENANT_PROGRAM, FairnessPlan, run_fairness
+from tessera.bench.fairness import IDLE_CYCLES, TENANT_PROGRAM, FairnessPlan, run_fairness
 from tessera.bench.plots import write_plot
 from tessera.bench.quarters import QuartersPlan, run_quarters
 from tessera.bench.result import Report
@@ -47,7 +47,13 @@ def told_and_drawn(report: Report, folder: Path) -> None:
 def test_fairness_asks_all_questions_under_every_policy(tmp_path: Path) -> None:
     said: list[str] = []
     plan = FairnessPlan(
-        tenants=(2, 3), policies=TWO, seconds=0.5, kernel_us=200, pairs=1, patience=0
+        tenants=(2, 3),
+        policies=TWO,
+        seconds=0.5,
+        kernel_us=200,
+        idle_turns=1,
+        pairs=1,
+        patience=0,
     )
     report = run_fairness(plan, said.append)
     assert [(run.policy, len(run.tenants)) for run in report.shares] == [
@@ -69,6 +75,7 @@ def test_fairness_asks_all_questions_under_every_policy(tmp_path: Path) -> None:
         assert idle.pausing == (False, False, True, True)
         assert idle.while_paused[2:] == (0.0, 0.0)
         assert min(*idle.while_paused[:2], *idle.while_working) > 0
+        assert len(idle.ratios) == IDLE_CYCLES * plan.idle_turns
     # Both of these policies leave no time unused; the one alone is the same for both.
     assert [run.policy for run in report.throughputs] == list(TWO)
     assert len({run.alone for run in report.throughputs}) == 1

@@ -96,7 +96,7 @@ def test_a_policy_is_shown_and_set(host: Host, leases: list[Lease]) -> None:
         (["policy", "--slice", "1h"], 2, "1ms to 30ms"),
         (["policy", "--slice", "31ms"], 2, "1ms to 30ms"),
         (["trace", "gpu9"], 3, "no GPU"),
-        (["trace", "gpu1"], 4, "no leases"),
+        (["trace", "gpu1"], 4, "no shared leases"),
         (["trace", "gpu0", "--plot", "x.txt"], 2, ".png"),
         (["top", "-d", "0"], 2, "0.1"),
         (["top", "--svg", "x.png"], 2, ".svg"),

@@ -73,6 +73,12 @@ def test_programs_of_the_guest_compute_side_by_side(vm_host: Host, image: Path) 
     assert all(" passed, 0 failed" in line for line in lines), lines
 
 
+def test_calls_cost_the_guest_no_more_round_trips_than_anybody(vm_host: Host, image: Path) -> None:
+    done = vm_host.run(*words(image, "tessera-roundtrips"))
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert (done.returncode, failed) == (0, []), done.stdout + done.stderr
+
+
 def test_more_connections_than_gpu_ports_are_refused_and_free_ports_are_used_again(
     vm_host: Host, image: Path
 ) -> None:

@@ -19,7 +19,12 @@ from helpers.images import SifFile, primary
 from helpers.programs import device_environment, native
 
 BOOT = 120.0  # seconds that an emulated machine may need where others compute
-PROGRAMS = ("tessera-conformance", "tessera-bench-tenant", "guest_connections")
+PROGRAMS = (
+    "tessera-conformance",
+    "tessera-roundtrips",
+    "tessera-bench-tenant",
+    "guest_connections",
+)
 
 
 @pytest.fixture(scope="module")

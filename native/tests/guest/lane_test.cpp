@@ -221,12 +221,13 @@ void bulk_does_not_cross_the_port() {
   const std::string piece(kSlotBytes / 2, 'z');
   std::string crossed;
   std::size_t sent = 0;
+  const UniqueFd& peer = far;  // a lambda of C++20 cannot name `far` itself with every compiler
   const auto turn = [&] {
     std::vector<pollfd> entries;
     lane.watch(entries);
     ::poll(entries.data(), entries.size(), 0);
     lane.serve(entries);
-    crossed += read_all(far);
+    crossed += read_all(peer);
   };
   for (int i = 0; i < 20; ++i) {
     const ssize_t put = ::write(program.get(), piece.data(), piece.size());

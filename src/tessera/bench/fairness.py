@@ -4,7 +4,7 @@
 Four questions, each with tenants that do nothing but want the device (native/bench/tenant.cpp):
   shares      2, 4 and 8 tenants that always want it: does each get what it is due?
   waits       one that wants it now and then, beside three that always do: how long does it wait?
-  idle        two of four pause for a while: who gets their time?
+  idle        two of four pause now and then: who gets their time?
   throughput  four that always want it, beside one alone, under each policy that leaves no time unused:
               what does sharing itself cost?
 
@@ -33,7 +33,9 @@ from tessera.bench.quiet import least_disturbed, quietest
 from tessera.bench.result import Driver, Report, Series, make_series
 from tessera.bench.shared_result import IdleRun, ShareRun, ThroughputRun, WaitRun
 from tessera.bench.shares import (
+    Cycle,
     fairness_targets,
+    idle_run,
     kernels_between,
     pieces,
     share_run,
@@ -51,7 +53,8 @@ TENANT_PROGRAM = "tessera-bench-tenant"
 IN_FLIGHT = 32
 # From a turn's begin until all tenants surely work, and from the window's end until the first stops.
 MARGIN_SECONDS = 0.3
-IDLE_RUNS = 5  # of which the median counts: two windows are compared, and the machine's pace moves
+# Pauses in a turn. Two windows are compared, and the machine's pace moves: so both are short and close together.
+IDLE_CYCLES = 3
 FOUR = tuple("abcd")
 POLICIES = (
     PolicyKind.EQUAL,
@@ -66,9 +69,9 @@ _QUARTER = "1/4"
 class FairnessPlan:
     """What to measure: windows of `seconds` under each policy; kernels of `kernel_us` of device time.
 
-    `think_ms` is the mean pause of the interactive tenant, `pairs` how often one tenant alone and all
-    together under each policy take turns, and `patience` how often a window is measured again while
-    others disturb it.
+    `think_ms` is the mean pause of the interactive tenant, `idle_turns` how often the policies take turns
+    while two tenants pause now and then, `pairs` how often one tenant alone and all together under each
+    policy do, and `patience` how often a window is measured again while others disturb it.
     """
 
     tenants: tuple[int, ...] = (2, 4, 8)
@@ -77,6 +80,7 @@ class FairnessPlan:
     seconds: float = 4.0
     kernel_us: int = 300
     think_ms: int = 20
+    idle_turns: int = 4
     pairs: int = 9
     patience: int = 2
     transport: str = "shm"
@@ -108,6 +112,7 @@ def run_fairness(plan: FairnessPlan, say: Say) -> Report:
             "kernel_loops": loops,
             "in_flight": IN_FLIGHT,
             "think_ms": plan.think_ms,
+            "idle_cycles": plan.idle_turns * IDLE_CYCLES,
             "pairs": plan.pairs,
             "transport": plan.transport,
         },
@@ -158,9 +163,10 @@ class Scene:
         self._interactive = tenant_command(
             "interactive", loops=loops, think_us=plan.think_ms * 1000
         )
-        phase = round(1000 * (plan.seconds / 2 + 2 * MARGIN_SECONDS))
-        self._phased = tenant_command("phased", loops=loops, idle_ms=phase, work_ms=phase)
-        self._phase_seconds = phase / 1000
+        self._phase_ms = round(1000 * (plan.seconds / 4 + 2 * MARGIN_SECONDS))
+        self._phased = tenant_command(
+            "phased", loops=loops, idle_ms=self._phase_ms, work_ms=self._phase_ms
+        )
 
     def _crew(self, tenancies: Sequence[Tenancy]) -> Crew:
         return Crew(tenancies, self._plan.transport, self._environment, self._say)
@@ -252,44 +258,53 @@ class Scene:
         return waits, max(int(message["longest_ns"]) for message in others)
 
     def idles(self) -> list[IdleRun]:
-        """Two saturating tenants beside two that first pause and then work, under each policy."""
+        """Two saturating tenants beside two that pause again and again, under each policy."""
         self._say("two saturating tenants beside two that pause: starting")
+        policies = self._plan.policies
         commands = (self._saturating, self._saturating, self._phased, self._phased)
         with self._four(*commands) as crew:
-            return [self._median_idle(crew, policy) for policy in self._plan.policies]
+            slices = {policy: self._set(crew, policy) for policy in policies}
+            measure = partial(self._idle_round, crew)
+            chosen = least_disturbed(measure, self._plan.idle_turns, self._plan.patience)
+        rounds, foreign = zip(*chosen, strict=True)
+        return [
+            idle_run(
+                policy,
+                slices[policy],
+                (False, False, True, True),
+                [cycle for cycles in rounds for cycle in cycles[policy]],
+                max(foreign),
+            )
+            for policy in policies
+        ]
 
-    def _median_idle(self, crew: Crew, policy: PolicyKind) -> IdleRun:
-        runs = [self._idle(crew, policy) for _ in range(IDLE_RUNS)]
-        return sorted(runs, key=lambda run: run.kept)[IDLE_RUNS // 2]
+    def _idle_round(self, crew: Crew, number: int) -> dict[PolicyKind, list[Cycle]]:
+        """A turn under each policy; their order turns around from round to round."""
+        policies = self._plan.policies
+        found: dict[PolicyKind, list[Cycle]] = {}
+        for policy in reversed(policies) if number % 2 else policies:
+            self._set(crew, policy)
+            found[policy] = self._cycles(crew)
+            kept = ", ".join(
+                f"{sum(paused) / sum(working):.3f}" for paused, working in found[policy]
+            )
+            self._say(f"two of four pause, {policy}: {kept} of the device time is used meanwhile")
+        return found
 
-    def _idle(self, crew: Crew, policy: PolicyKind) -> IdleRun:
-        slice_ms, phase = self._set(crew, policy), self._phase_seconds
-        turn = dict.fromkeys(FOUR, round(2000 * phase))
-        begins, seconds = (MARGIN_SECONDS, phase + MARGIN_SECONDS), self._plan.seconds / 2
-        (_, readings), foreign = quietest(
-            lambda: crew.run(turn, lambda: self._readings(begins, seconds)), self._plan.patience
-        )
-        paused, working = (
+    def _cycles(self, crew: Crew) -> list[Cycle]:
+        """Each tenant's part of the device in each pause, and in the work after it."""
+        phase, phases = self._phase_ms / 1000, 2 * IDLE_CYCLES
+        begins = [place * phase + MARGIN_SECONDS for place in range(phases)]
+        turn = dict.fromkeys(FOUR, phases * self._phase_ms)
+        _, readings = crew.run(turn, lambda: self._readings(begins, self._plan.seconds / 4))
+        parts = [
             tuple(
                 used / (after.taken_ns - before.taken_ns)
                 for used in after.since(before, crew.leases)
             )
             for before, after in readings
-        )
-        kept = sum(paused) / sum(working)
-        self._say(
-            f"two of four pause, {policy}: {kept:.3f} of the device time is used meanwhile"
-            f"{disturbed(foreign)}"
-        )
-        return IdleRun(
-            policy=policy,
-            slice_ms=slice_ms,
-            pausing=(False, False, True, True),
-            while_paused=paused,
-            while_working=working,
-            kept=kept,
-            foreign=foreign,
-        )
+        ]
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
     def throughputs(self) -> list[ThroughputRun]:
         """One saturating tenant alone, and four together under each work-conserving policy, by turns."""

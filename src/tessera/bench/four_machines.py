@@ -38,7 +38,7 @@ class MachinesPlan:
     `wait` seconds. All but `machines` is of one machine."""
 
     machines: int = 4
-    rounds: int = 4
+    rounds: int = 3
     deliveries: int = 10
     wait: float = 0.2
 

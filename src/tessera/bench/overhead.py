@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -63,14 +63,23 @@ def workload_command(workload: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "tessera.bench.workload", *words]
 
 
-def run_overhead(plan: OverheadPlan, say: Say, played: Played | None = None) -> Report:
-    """Measures. Raises BenchError's children, and what `tessera run` raises through SideFailed."""
+def run_overhead(
+    plan: OverheadPlan,
+    say: Say,
+    played: Played | None = None,
+    warm: Callable[[], object] = lambda: None,
+) -> Report:
+    """Measures; `warm` is called when all sides are warm, before the first of them is timed.
+
+    Raises BenchError's children, what `tessera run` raises through SideFailed, and what `warm` raises.
+    """
     find_example(plan.workload)
     started, host = datetime.now(UTC), describe_host()
     command = workload_command(plan.workload, plan.arguments)
     variables = beside_guests() if VM in plan.sides else {}
     commands = dict.fromkeys(plan.sides, command)
     with Contest(commands, say, plan.fraction, variables) as contest:
+        warm()
         pairs = contest.play(plan.pairs, plan.steps_per_slice, plan.patience, played)
         ends = contest.finish()
     results = compare_results(slices_of(contest.played), ends)

@@ -66,10 +66,10 @@ class WaitRun(Part):
 
 
 class IdleRun(Part):
-    """Some tenants pause for half of the time: each tenant's part of the device (0 to 1) in both halves.
+    """Some tenants pause again and again: each tenant's mean part of the device (0 to 1) in both phases.
 
-    `kept` is what all used while some paused / what all used while none did: 1 where the others
-    get the time of those that pause.
+    `ratios` are what all used in a pause / what all used right after it, and `kept` is their median: 1
+    where the others get the time of those that pause.
     """
 
     policy: str
@@ -77,6 +77,7 @@ class IdleRun(Part):
     pausing: tuple[bool, ...]
     while_paused: tuple[float, ...]
     while_working: tuple[float, ...]
+    ratios: tuple[float, ...] = ()
     kept: float
     foreign: float
 

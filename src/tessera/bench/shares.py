@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from statistics import median
+from statistics import fmean, median
 
 from tessera.bench.result import Target, make_target
 from tessera.bench.shared_result import IdleRun, ShareRun, TenantShare, ThroughputRun, WaitRun
@@ -19,6 +19,8 @@ from tessera.model.lease import DEFAULT_WEIGHT
 from tessera.model.policy import PolicyKind
 
 Ticks = Sequence[Sequence[int]]  # [moment, kernels, device_ns], each growing
+# Each tenant's part of the device (0 to 1) while some pause, and while all work.
+Cycle = tuple[tuple[float, ...], tuple[float, ...]]
 
 SHARE_ERROR = 0.02
 JAIN = 0.999
@@ -158,6 +160,34 @@ def wait_run(
         p99=quantile(waits_ns, 0.99) / slice_ns,
         longest=max(waits_ns, default=0.0) / slice_ns,
         bound=2 * competitors + longest_kernel_ns / slice_ns,
+        foreign=foreign,
+    )
+
+
+def idle_run(
+    policy: PolicyKind,
+    slice_ms: float,
+    pausing: Sequence[bool],
+    cycles: Sequence[Cycle],
+    foreign: float,
+) -> IdleRun:
+    """What was used while some paused, beside what was used right after. Raises ValueError for no cycle
+    and for one in which nobody worked."""
+    if not cycles or any(sum(working) <= 0 for _, working in cycles):
+        raise ValueError("the tenants used no device time")
+    ratios = tuple(sum(paused) / sum(working) for paused, working in cycles)
+    while_paused, while_working = (
+        tuple(fmean(parts) for parts in zip(*phases, strict=True))
+        for phases in zip(*cycles, strict=True)
+    )
+    return IdleRun(
+        policy=policy,
+        slice_ms=slice_ms,
+        pausing=tuple(pausing),
+        while_paused=while_paused,
+        while_working=while_working,
+        ratios=ratios,
+        kept=median(ratios),
         foreign=foreign,
     )
 

@@ -14,6 +14,7 @@ from tessera.bench.shared_result import IdleRun
 from tessera.bench.shares import (
     due_shares,
     fairness_targets,
+    idle_run,
     jain_index,
     kernels_between,
     pieces,
@@ -168,3 +169,24 @@ def test_under_fixed_the_time_of_those_that_pause_is_given_to_nobody(
     )
     (target,) = fairness_targets([], [], [idle], [])
     assert target.reached is reached
+
+
+def test_an_idle_run_is_the_median_of_its_cycles() -> None:
+    cycles = [
+        ((0.4, 0.4, 0.0, 0.0), (0.2, 0.2, 0.2, 0.2)),
+        ((0.45, 0.45, 0.0, 0.0), (0.25, 0.25, 0.25, 0.25)),
+        ((0.5, 0.5, 0.0, 0.0), (0.2, 0.2, 0.2, 0.2)),
+    ]
+    run = idle_run(PolicyKind.EQUAL, 2.0, (False, False, True, True), cycles, 0.01)
+    assert run.ratios == pytest.approx((1.0, 0.9, 1.25))
+    assert run.kept == pytest.approx(1.0)
+    assert run.while_paused == pytest.approx((0.45, 0.45, 0.0, 0.0))
+    assert run.while_working == pytest.approx((0.65 / 3,) * 4)
+
+
+@pytest.mark.parametrize("cycles", [[], [((0.5, 0.0), (0.0, 0.0))]])
+def test_an_idle_run_without_device_time_is_refused(
+    cycles: list[tuple[tuple[float, ...], tuple[float, ...]]],
+) -> None:
+    with pytest.raises(ValueError, match="no device time"):
+        idle_run(PolicyKind.EQUAL, 2.0, (False, True), cycles, 0.0)
