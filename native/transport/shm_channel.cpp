@@ -12,7 +12,7 @@ namespace tessera {
 namespace {
 
 constexpr std::int64_t kSlice = 100'000'000;       // longest sleep before the peer is looked at
-constexpr std::int64_t kNap = 100'000;             // about what two wakes cost
+constexpr std::int64_t kNap = 500'000;             // each takes a core from who computes
 constexpr std::int64_t kLookEvery = 20'000'000;    // for callers that never sleep
 constexpr std::uint64_t kArenaToken = 1ULL << 63;  // no pointer to a Block has this bit
 
