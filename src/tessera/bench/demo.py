@@ -36,7 +36,7 @@ from tessera.model.units import format_bytes
 SHARE = "1/4"
 LEASED = "shm"
 ALLOCATE_SECONDS = 120.0
-PLAN = OverheadPlan(sides=(BARE, LEASED), pairs=6, steps=20, fraction=SHARE, patience=0)
+PLAN = OverheadPlan(sides=(BARE, LEASED), pairs=5, steps=20, fraction=SHARE, patience=0)
 
 
 def keep_caches(folder: Path) -> None:

@@ -33,7 +33,7 @@ from tessera.bench.quiet import least_disturbed, quietest
 from tessera.bench.result import Driver, Report, Series, make_series
 from tessera.bench.shared_result import IdleRun, ShareRun, ThroughputRun, WaitRun
 from tessera.bench.shares import (
-    Cycle,
+    Phase,
     fairness_targets,
     idle_run,
     kernels_between,
@@ -278,33 +278,30 @@ class Scene:
             for policy in policies
         ]
 
-    def _idle_round(self, crew: Crew, number: int) -> dict[PolicyKind, list[Cycle]]:
+    def _idle_round(self, crew: Crew, number: int) -> dict[PolicyKind, list[tuple[Phase, Phase]]]:
         """A turn under each policy; their order turns around from round to round."""
         policies = self._plan.policies
-        found: dict[PolicyKind, list[Cycle]] = {}
+        found: dict[PolicyKind, list[tuple[Phase, Phase]]] = {}
         for policy in reversed(policies) if number % 2 else policies:
             self._set(crew, policy)
             found[policy] = self._cycles(crew)
             kept = ", ".join(
-                f"{sum(paused) / sum(working):.3f}" for paused, working in found[policy]
+                f"{paused.kernels / working.kernels:.3f}" for paused, working in found[policy]
             )
-            self._say(f"two of four pause, {policy}: {kept} of the device time is used meanwhile")
+            self._say(f"two of four pause, {policy}: {kept} of the work is done meanwhile")
         return found
 
-    def _cycles(self, crew: Crew) -> list[Cycle]:
-        """Each tenant's part of the device in each pause, and in the work after it."""
-        phase, phases = self._phase_ms / 1000, 2 * IDLE_CYCLES
-        begins = [place * phase + MARGIN_SECONDS for place in range(phases)]
-        turn = dict.fromkeys(FOUR, phases * self._phase_ms)
-        _, readings = crew.run(turn, lambda: self._readings(begins, self._plan.seconds / 4))
-        parts = [
-            tuple(
-                used / (after.taken_ns - before.taken_ns)
-                for used in after.since(before, crew.leases)
-            )
+    def _cycles(self, crew: Crew) -> list[tuple[Phase, Phase]]:
+        """Each pause, and the work after it."""
+        phase, count = self._phase_ms / 1000, 2 * IDLE_CYCLES
+        begins = [place * phase + MARGIN_SECONDS for place in range(count)]
+        turn = dict.fromkeys(FOUR, count * self._phase_ms)
+        slices, readings = crew.run(turn, lambda: self._readings(begins, self._plan.seconds / 4))
+        phases = [
+            phase_between(before, after, crew.leases, list(slices.values()))
             for before, after in readings
         ]
-        return list(zip(parts[::2], parts[1::2], strict=True))
+        return list(zip(phases[::2], phases[1::2], strict=True))
 
     def throughputs(self) -> list[ThroughputRun]:
         """One saturating tenant alone, and four together under each work-conserving policy, by turns."""
@@ -359,6 +356,17 @@ def middle_rate(slices: Sequence[Message], margin_ns: int) -> float:
     end = min(int(message["ended_ns"]) for message in slices) - margin_ns
     done = sum(kernels_between(message["ticks"], begin, end) for message in slices)
     return 1e9 * done / (end - begin)
+
+
+def phase_between(
+    before: Reading, after: Reading, leases: Sequence[str], slices: Sequence[Message]
+) -> Phase:
+    """What was used and done between two readings."""
+    window = before.taken_ns, after.taken_ns
+    length = window[1] - window[0]
+    done = sum(kernels_between(message["ticks"], *window) for message in slices)
+    parts = tuple(used / length for used in after.since(before, leases))
+    return Phase(parts, 1e9 * done / length)
 
 
 def _sleep_until(moment: float) -> None:

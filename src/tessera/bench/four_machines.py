@@ -39,7 +39,7 @@ class MachinesPlan:
 
     machines: int = 4
     rounds: int = 3
-    deliveries: int = 10
+    deliveries: int = 8
     wait: float = 0.2
 
     @property

@@ -68,8 +68,8 @@ class WaitRun(Part):
 class IdleRun(Part):
     """Some tenants pause again and again: each tenant's mean part of the device (0 to 1) in both phases.
 
-    `ratios` are what all used in a pause / what all used right after it, and `kept` is their median: 1
-    where the others get the time of those that pause.
+    `ratios` are the kernels that all finished in a pause / as many that all finished right after it, and
+    `kept` is their median: 1 where the others get the time of those that pause.
     """
 
     policy: str

@@ -9,6 +9,7 @@ computes, and those gaps belong to nobody. What the policy leaves unused shows i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean, median
 
@@ -19,14 +20,24 @@ from tessera.model.lease import DEFAULT_WEIGHT
 from tessera.model.policy import PolicyKind
 
 Ticks = Sequence[Sequence[int]]  # [moment, kernels, device_ns], each growing
-# Each tenant's part of the device (0 to 1) while some pause, and while all work.
-Cycle = tuple[tuple[float, ...], tuple[float, ...]]
 
 SHARE_ERROR = 0.02
 JAIN = 0.999
 KEPT = 0.97
 THROUGHPUT = 0.97
 _PATTERN = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A window: each tenant's part of the device (0 to 1), and kernels per second of all together.
+
+    At each change of hands the commands of two tenants overlap for a moment, and each is charged its own
+    time; so what was *done* is compared by kernels.
+    """
+
+    parts: tuple[float, ...]
+    kernels: float
 
 
 def weights(tenants: int) -> tuple[int, ...]:
@@ -168,16 +179,16 @@ def idle_run(
     policy: PolicyKind,
     slice_ms: float,
     pausing: Sequence[bool],
-    cycles: Sequence[Cycle],
+    cycles: Sequence[tuple[Phase, Phase]],
     foreign: float,
 ) -> IdleRun:
-    """What was used while some paused, beside what was used right after. Raises ValueError for no cycle
+    """What was done while some paused, beside what was done right after. Raises ValueError for no cycle
     and for one in which nobody worked."""
-    if not cycles or any(sum(working) <= 0 for _, working in cycles):
-        raise ValueError("the tenants used no device time")
-    ratios = tuple(sum(paused) / sum(working) for paused, working in cycles)
+    if not cycles or any(working.kernels <= 0 for _, working in cycles):
+        raise ValueError("the tenants finished no kernel")
+    ratios = tuple(paused.kernels / working.kernels for paused, working in cycles)
     while_paused, while_working = (
-        tuple(fmean(parts) for parts in zip(*phases, strict=True))
+        tuple(fmean(parts) for parts in zip(*(phase.parts for phase in phases), strict=True))
         for phases in zip(*cycles, strict=True)
     )
     return IdleRun(

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.bench.fairness import middle_rate
+from tessera.bench.control import Reading
+from tessera.bench.fairness import middle_rate, phase_between
 from tessera.bench.shared_result import IdleRun
 from tessera.bench.shares import (
+    Phase,
     due_shares,
     fairness_targets,
     idle_run,
@@ -173,9 +175,9 @@ def test_under_fixed_the_time_of_those_that_pause_is_given_to_nobody(
 
 def test_an_idle_run_is_the_median_of_its_cycles() -> None:
     cycles = [
-        ((0.4, 0.4, 0.0, 0.0), (0.2, 0.2, 0.2, 0.2)),
-        ((0.45, 0.45, 0.0, 0.0), (0.25, 0.25, 0.25, 0.25)),
-        ((0.5, 0.5, 0.0, 0.0), (0.2, 0.2, 0.2, 0.2)),
+        (Phase((0.4, 0.4, 0.0, 0.0), 1000), Phase((0.2, 0.2, 0.2, 0.2), 1000)),
+        (Phase((0.45, 0.45, 0.0, 0.0), 900), Phase((0.25, 0.25, 0.25, 0.25), 1000)),
+        (Phase((0.5, 0.5, 0.0, 0.0), 1250), Phase((0.2, 0.2, 0.2, 0.2), 1000)),
     ]
     run = idle_run(PolicyKind.EQUAL, 2.0, (False, False, True, True), cycles, 0.01)
     assert run.ratios == pytest.approx((1.0, 0.9, 1.25))
@@ -184,9 +186,14 @@ def test_an_idle_run_is_the_median_of_its_cycles() -> None:
     assert run.while_working == pytest.approx((0.65 / 3,) * 4)
 
 
-@pytest.mark.parametrize("cycles", [[], [((0.5, 0.0), (0.0, 0.0))]])
-def test_an_idle_run_without_device_time_is_refused(
-    cycles: list[tuple[tuple[float, ...], tuple[float, ...]]],
-) -> None:
-    with pytest.raises(ValueError, match="no device time"):
+@pytest.mark.parametrize("cycles", [[], [(Phase((0.5, 0.0), 10), Phase((0.0, 0.0), 0))]])
+def test_an_idle_run_without_a_kernel_is_refused(cycles: list[tuple[Phase, Phase]]) -> None:
+    with pytest.raises(ValueError, match="no kernel"):
         idle_run(PolicyKind.EQUAL, 2.0, (False, True), cycles, 0.0)
+
+
+def test_a_phase_counts_what_was_done_between_two_readings() -> None:
+    before, after = Reading(10**9, {"a": 0, "b": 5}), Reading(3 * 10**9, {"a": 10**9, "b": 5})
+    ticks = [[0, 0, 0], [10**9, 100, 1], [3 * 10**9, 700, 2]]
+    phase = phase_between(before, after, ["a", "b"], [{"ticks": ticks}, {"ticks": [[0, 0, 0]]}])
+    assert phase == Phase((0.5, 0.0), 300.0)
