@@ -27,6 +27,7 @@ from pathlib import Path
 
 import structlog
 
+from tessera import native
 from tessera.direct.files import Files
 from tessera.inventory import Inventory
 from tessera.inventory.away import is_out_of_place
@@ -405,7 +406,11 @@ class LeaseService:
                 "gatekeeper": started.process,
                 "endpoint": started.endpoint,
                 "environment": environment.for_workload(
-                    lease.id, started.endpoint, str(files.vendors), lease.identity
+                    lease.id,
+                    started.endpoint,
+                    str(files.vendors),
+                    str(native.find(native.CLIENT_LIBRARY)),
+                    lease.identity,
                 ),
                 "environment_unset": environment.UNSET_IN_WORKLOAD,
             }
