@@ -98,6 +98,24 @@ def test_a_handle_may_not_be_made_twice_or_be_zero(witness: Witness) -> None:
     witness.unharmed()
 
 
+@pytest.mark.parametrize(
+    ("name", "made", "source"),
+    [
+        ("create_sub_buffer", "sub_buffer", "buffer"),
+        ("create_image", "image", "buffer"),
+        ("clone_kernel", "kernel", "source"),
+    ],
+)
+def test_nothing_is_made_of_itself(witness: Witness, name: str, made: str, source: str) -> None:
+    with witness.attacker() as wire:
+        bench = Bench(wire)
+        context = {"context": bench.context} if name == "create_image" else {}
+        itself = wire.new()
+        wire.post(name, **{made: itself, source: itself}, **context)
+        assert wire.ended()
+    witness.unharmed()
+
+
 def test_a_released_handle_is_gone(witness: Witness, bench: Bench) -> None:
     bench.wire.post("release", target=bench.buffer)
     bench.wire.post("fill_buffer", queue=bench.queue, buffer=bench.buffer, pattern=b"1234", cb=8)

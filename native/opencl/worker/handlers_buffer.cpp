@@ -89,9 +89,11 @@ void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
 }
 
 void Session::handle(const wire::CreateSubBuffer& m, Incoming& incoming) {
+  // Looked up before the sub-buffer is there: one of itself would keep itself for ever.
+  const auto buffer = objects_.share<MemEntry>(m.buffer);
+  const MemEntry& parent = *buffer;
   const auto entry = objects_.add<MemEntry>(m.sub_buffer, Record(incoming.opcode, incoming.fields));
-  entry->parent = objects_.share<MemEntry>(m.buffer);
-  const MemEntry& parent = *entry->parent;
+  entry->parent = buffer;
   entry->context = parent.context;
   entry->shape.size = m.size;
   entry->shape.flags = m.flags;
