@@ -80,6 +80,18 @@ def test_the_program_sees_its_lease_and_no_other_driver(shared_fake_host: Host) 
     assert not {"OCL_ICD_FILENAMES", "TESSERA_TOKEN"} & seen.keys()
 
 
+def test_containers_are_shown_what_the_variables_lead_to(shared_fake_host: Host) -> None:
+    own = {"APPTAINER_BIND": "/data:/data:ro"}
+    script = 'env; echo "DRIVER=$(cat "$OCL_ICD_VENDORS/tessera.icd")"'
+    done = shared_fake_host.run("run", "--", "sh", "-c", script, environment=own)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    kept, *shown = seen["APPTAINER_BIND"].split(",")
+    assert (kept, shown) == ("/data:/data:ro", seen["SINGULARITY_BIND"].split(","))
+    vendors, driver, socket = shown
+    assert (vendors, driver) == (seen["OCL_ICD_VENDORS"], seen["DRIVER"])
+    assert seen["TESSERA_ENDPOINT"].endswith(f":{socket}")
+
+
 @pytest.mark.parametrize(
     ("options", "identity"),
     [([], "tessera"), (["--identity", "tessera"], "tessera"), (["--identity=device"], "device")],

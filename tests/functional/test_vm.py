@@ -20,6 +20,7 @@ from helpers.host import TESSERA, Host
 from helpers.images import Object, SifFile, primary
 from helpers.machines import BOOT, children, running, said, words
 from helpers.processes import eventually, is_running
+from tessera.bench import boot
 from tessera.hypervisor import base
 
 
@@ -62,6 +63,11 @@ def test_the_guest_has_one_platform_with_the_leases_memory(vm_host: Host, image:
     assert values["CL_PLATFORM_NAME"] == "Tessera"
     assert values["#DEVICES"] == "1"
     assert int(values["CL_DEVICE_GLOBAL_MEM_SIZE"]) == gpu["memory"] // 4
+
+
+def test_a_boot_is_timed_from_the_start_of_qemu(vm_host: Host, image: Path) -> None:
+    one = boot.boot(boot.boot_command(image, "1/4"), vm_host.environment)
+    assert 0 < one.from_qemu < one.from_command + 0.02 and one.from_command < one.whole
 
 
 def test_programs_of_the_guest_compute_side_by_side(vm_host: Host, image: Path) -> None:

@@ -56,7 +56,10 @@ def test_a_lease_is_granted_and_released(host: Daemons) -> None:
         assert lease.memory == fakes.MEMORY // 4
         folder = host.folder / "leases" / lease.id
         assert lease.endpoint == f"shm:{folder}/gpu.sock"
+        shown = f"{folder}/vendors,{host.native}/libtessera-opencl.so,{folder}/gpu.sock"
         assert lease.environment == {
+            "APPTAINER_BIND": shown,
+            "SINGULARITY_BIND": shown,
             "OCL_ICD_VENDORS": str(folder / "vendors"),
             "TESSERA_ENDPOINT": lease.endpoint,
             "TESSERA_IDENTITY": "tessera",

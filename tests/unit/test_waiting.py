@@ -14,8 +14,7 @@ import pytest
 
 from helpers import fakes
 from helpers.daemons import ME, Daemons, until
-from tessera.leases import queue
-from tessera.leases import service as service_module
+from tessera.leases import drafts, queue
 from tessera.leases.peer import Peer
 from tessera.leases.resizing import Resizing
 from tessera.leases.service import LeaseService
@@ -351,7 +350,7 @@ def test_those_who_come_back_after_a_restart_keep_their_places(
         assert said - await since(crowd, "liar", said - timedelta(days=1)) < timedelta(seconds=30)
         assert await since(crowd, "anonymous", said, held=False) >= asked
         assert await since(crowd, "future", said + timedelta(days=1)) <= datetime.now(UTC)
-        monkeypatch.setattr(service_module, "_RETURN_LIMIT", 0.0)
+        monkeypatch.setattr(drafts, "_RETURN_LIMIT", 0.0)
         assert await since(crowd, "late", said) >= asked
         assert crowd.waiting() == ["liar", "back", "anonymous", "future", "late"]
 

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tessera.bench.boot import BootPlan, run_boots
 from tessera.bench.calls import CallsPlan, run_calls
 from tessera.bench.control import parse_policies
 from tessera.bench.examples import WORKLOADS
@@ -129,6 +130,9 @@ def overhead(
 def start(
     pairs: Pairs = 9,
     on: On = "bare,shm",
+    in_vm: Annotated[
+        bool, typer.Option("--vm", help="Boots of a virtual machine, beside nothing.")
+    ] = False,
     cores: Cores = None,
     output: Form = Output.table,
     plot: Plot = None,
@@ -137,6 +141,12 @@ def start(
     """What `tessera run` adds to the start and end of a program."""
     plan = StartPlan(sides=parse_sides(on), pairs=pairs)
     _prepare(cores, plot)
+    if in_vm:
+        with Shown((VM,), pairs) as shown:
+            make_image(shown.say)
+            report = run_boots(BootPlan(boots=pairs), shown.say)
+        _deliver(report, output, plot, out)
+        return
     with Shown(plan.sides, pairs) as shown:
         report = run_start(plan, shown.say, shown.played)
     _deliver(report, output, plot, out)

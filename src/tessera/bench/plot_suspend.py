@@ -58,18 +58,31 @@ def draw_suspends(plot: Any, report: Report) -> Figure:
 
 def draw_suspended_machines(plot: Any, report: Report) -> Figure:
     """A bar for each duration, with every sample as a dot."""
+    facts = report.parameters
+    on_disk = int(facts["bytes_on_disk"]) / (1 << 20)
+    return _draw_durations(
+        plot,
+        report,
+        f"A machine of {facts['guest_memory_mib']} MiB with {facts['device_memory_mib']} MiB on the device: "
+        f"{on_disk:.0f} MiB on disk",
+    )
+
+
+def draw_boots(plot: Any, report: Report) -> Figure:
+    """The same of machines that boot."""
+    facts = report.parameters
+    return _draw_durations(
+        plot, report, f"{facts['boots']} boots of a virtual machine, {facts['accelerator']}"
+    )
+
+
+def _draw_durations(plot: Any, report: Report, title: str) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure: Figure
     layout = ConstrainedLayoutEngine(rect=(0, _CAPTION, 1, 1 - _CAPTION))
     figure, axes = plot.subplots(figsize=(7.2, 2.8), layout=layout)
-    facts = report.parameters
-    on_disk = int(facts["bytes_on_disk"]) / (1 << 20)
-    figure.suptitle(
-        f"A machine of {facts['guest_memory_mib']} MiB with {facts['device_memory_mib']} MiB on the device: "
-        f"{on_disk:.0f} MiB on disk",
-        fontsize=11,
-    )
+    figure.suptitle(title, fontsize=11)
     for row, series in enumerate(report.series):
         (side,) = series.samples
         samples = [value / 1e9 for piece in series.samples[side] for value in piece]

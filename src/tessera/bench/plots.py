@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tessera.bench.drawing import caption, layout, pyplot
 from tessera.bench.plot_fairness import draw_fairness
 from tessera.bench.plot_quarters import draw_quarters
-from tessera.bench.plot_suspend import draw_suspended_machines, draw_suspends
+from tessera.bench.plot_suspend import draw_boots, draw_suspended_machines, draw_suspends
 from tessera.bench.result import BARE, MACHINE, Report, Series
 from tessera.bench.tables import bulk_bytes
 from tessera.model.errors import InvalidRequest
@@ -316,6 +316,7 @@ def _legend(axes: Axes, sides: Sequence[str]) -> None:
 _DRAWN = {
     "calls": _draw_calls,
     "start": _draw_starts,
+    "start-vm": draw_boots,
     "fairness": draw_fairness,
     "quarters": draw_quarters,
     "suspend": draw_suspends,

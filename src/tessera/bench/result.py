@@ -154,7 +154,15 @@ class Report(Part):
 
     schema_version: Literal[1] = 1
     experiment: Literal[
-        "calls", "overhead", "start", "demo", "fairness", "quarters", "suspend", "suspend-vm"
+        "calls",
+        "overhead",
+        "start",
+        "start-vm",
+        "demo",
+        "fairness",
+        "quarters",
+        "suspend",
+        "suspend-vm",
     ]
     started_at: datetime
     host: Host

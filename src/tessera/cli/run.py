@@ -243,11 +243,16 @@ def _check(request: dict[str, object]) -> None:
 
 
 def environment(words: list[str], source: dict[str, str]) -> dict[str, str]:
-    """`source` as a lease's words change it: NAME=VALUE sets a variable, NAME removes it."""
+    """`source` as a lease's words change it: NAME=VALUE sets a variable, NAME removes it.
+
+    A list of binds (NAME_BIND) keeps what the user has in it.
+    """
     variables = dict(source)
     for word in words:
         name, sets, value = word.partition("=")
-        if sets:
+        if sets and name.endswith("_BIND") and variables.get(name):
+            variables[name] += f",{value}"
+        elif sets:
             variables[name] = value
         else:
             variables.pop(name, None)

@@ -56,6 +56,9 @@ INSIDE_A_LEASE = (
     "TESSERA_STATS_FILE",
 )
 
+# What Apptainer and SingularityCE bind into every container, separated by commas.
+BINDS = ("APPTAINER_BIND", "SINGULARITY_BIND")
+
 UNSET_IN_WORKLOAD = ("OCL_ICD_FILENAMES", "TESSERA_TOKEN")
 
 
@@ -90,15 +93,27 @@ def for_daemon(source: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_workload(
-    lease_id: str, endpoint: str, vendors: str, identity: Identity = Identity.TESSERA
+    lease_id: str,
+    endpoint: str,
+    vendors: str,
+    driver: str,
+    identity: Identity = Identity.TESSERA,
 ) -> dict[str, str]:
-    """What makes an OpenCL loader find the lease and nothing else, under the names of `identity`."""
+    """What makes an OpenCL loader find the lease and nothing else, under the names of `identity`.
+
+    A program may start a container with Apptainer or SingularityCE, which hand the environment on and have a
+    root of their own: they are told to show there, in the same places, what the variables lead to.
+    """
+    shown = [vendors, driver]
+    _, _, socket = endpoint.partition(":")
+    if socket.startswith("/"):
+        shown.append(socket)
     return {
         "OCL_ICD_VENDORS": vendors,
         "TESSERA_ENDPOINT": endpoint,
         "TESSERA_IDENTITY": identity.value,
         "TESSERA_LEASE": lease_id,
-    }
+    } | dict.fromkeys(BINDS, ",".join(shown))
 
 
 def as_words(change: Mapping[str, str], unset: Iterable[str]) -> bytes:

@@ -18,8 +18,6 @@ each decision was refused: it would need transactions around process starts, whi
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -27,6 +25,7 @@ from pathlib import Path
 
 import structlog
 
+from tessera import native
 from tessera.direct.files import Files
 from tessera.inventory import Inventory
 from tessera.inventory.away import is_out_of_place
@@ -35,6 +34,7 @@ from tessera.leases.adoption import Adoption
 from tessera.leases.arbiters import Arbiters
 from tessera.leases.direct import DirectLeases
 from tessera.leases.direct_uses import explained, refuse_direct
+from tessera.leases.drafts import check_priority, draft, place_in_time
 from tessera.leases.peer import Peer
 from tessera.leases.queue import Queue
 from tessera.leases.resizing import agreed
@@ -44,7 +44,6 @@ from tessera.leases.usage import Boards, Shares, device_use
 from tessera.leases.watch import Watch, wait_for_exit
 from tessera.leases.workspace import Workspace
 from tessera.model.errors import (
-    InvalidRequest,
     LeaseNotActive,
     LeaseNotFound,
     NameInUse,
@@ -75,8 +74,6 @@ _log = structlog.get_logger()
 
 HOLDER_GRACE = 10.0
 _SETTLE_LIMIT = 3.0
-# So long after a daemon's start, those who waited at the one before get their old places back.
-_RETURN_LIMIT = 60.0
 
 
 class LeaseService:
@@ -302,33 +299,14 @@ class LeaseService:
         if self._ending:
             await asyncio.wait(list(self._ending.values()), timeout=_SETTLE_LIMIT)
 
-    def _holder(self, request: LeaseRequest, peer: Peer) -> ProcessId | None:
-        if request.holder_pid is None:
-            return None
-        holder = process.identify(request.holder_pid)
-        if holder is None:
-            raise InvalidRequest(
-                f"There is no process {request.holder_pid} that could hold the lease.",
-                "Leave holder_pid out for a lease that lives until it is stopped.",
-            )
-        owner = process.owner(request.holder_pid)
-        if owner is None or not peer.may_manage(owner):
-            raise NotPermitted(
-                f"Process {request.holder_pid} belongs to another user.", "Name one of your own."
-            )
-        return holder
-
     async def _admitted(
         self, request: LeaseRequest, peer: Peer, leaving: Iterable[asyncio.Future[None]]
     ) -> Lease:
-        if request.priority > 0 and not peer.may_manage(os.geteuid()):
-            raise NotPermitted(
-                f"Priority {request.priority} is the host's to give.",
-                "Ask for 0 or less, or ask root, or who runs tesserad.",
-            )
+        check_priority(request, peer)
         lease = self.draft(request, peer)
         holder = lease.holder
-        since = self._place_in_time(request, holder)
+        now = self._now()
+        since = place_in_time(request, holder, self._started_at, now)
         wanted = Request(
             id=lease.id,
             demand=Demand.of(request, request.gpus),
@@ -346,43 +324,15 @@ class LeaseService:
             if watch:
                 watch.cancel()
 
-    def _place_in_time(self, request: LeaseRequest, holder: ProcessId | None) -> datetime:
-        """When the request came. What it says itself is believed of those who come back after a restart
-        of the daemon, as far as its holder lived then."""
-        now = self._now()
-        if request.waiting_since is None or holder is None:
-            return now
-        if (now - self._started_at).total_seconds() > _RETURN_LIMIT:
-            return now
-        return min(now, max(request.waiting_since, process.started_at(holder, now)))
-
     def draft(self, request: LeaseRequest, peer: Peer) -> Lease:
         """A lease without GPUs. Raises NameInUse, InvalidRequest or NotPermitted."""
-        holder = self._holder(request, peer)
-        lease_id = secrets.token_hex(6)
-        name = request.name or _default_name(request.command, lease_id)
-        if self._live(name) or self.queue.find(name):
+        lease = draft(request, peer, self._now())
+        if self._live(lease.name) or self.queue.find(lease.name):
             raise NameInUse(
-                f"A lease named {name} is there already.",
-                f"Choose another --name, or end it with: tessera stop {name}",
+                f"A lease named {lease.name} is there already.",
+                f"Choose another --name, or end it with: tessera stop {lease.name}",
             )
-        now = self._now()
-        return Lease(
-            id=lease_id,
-            name=name,
-            state=LeaseState.PENDING,
-            transport=request.transport,
-            identity=request.identity,
-            gpus=(),
-            weight=request.weight,
-            priority=request.priority,
-            command=request.command,
-            holder=holder,
-            machine=request.machine if holder else None,
-            owner_uid=peer.uid,
-            created_at=now,
-            updated_at=now,
-        )
+        return lease
 
     def _book(self, lease: Lease, shares: tuple[GpuShare, ...]) -> Lease:
         now = self._now()
@@ -405,7 +355,11 @@ class LeaseService:
                 "gatekeeper": started.process,
                 "endpoint": started.endpoint,
                 "environment": environment.for_workload(
-                    lease.id, started.endpoint, str(files.vendors), lease.identity
+                    lease.id,
+                    started.endpoint,
+                    str(files.vendors),
+                    str(native.find(native.CLIENT_LIBRARY)),
+                    lease.identity,
                 ),
                 "environment_unset": environment.UNSET_IN_WORKLOAD,
             }
@@ -651,12 +605,6 @@ class LeaseService:
             leases=tuple(name for name, _ in self._shares_on(gpu)),
             direct=self.direct.away().get(gpu.id),
         )
-
-
-def _default_name(command: tuple[str, ...], lease_id: str) -> str:
-    program = Path(command[0]).name if command else ""
-    readable = "".join(char for char in program if char.isascii() and char.isalnum())[:24]
-    return f"{readable or 'lease'}-{lease_id[:4]}"
 
 
 def _shares_ppm(shares: tuple[GpuShare, ...], gpus: tuple[Gpu, ...]) -> dict[str, int]:

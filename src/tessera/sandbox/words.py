@@ -51,7 +51,7 @@ def variables_inside(
     `lease` is the lease's own environment for a program of the host, whose paths are others.
     """
     found = {"HOME": user.home, **{name: host[name] for name in _KEPT if name in host}, **image}
-    found |= lease
+    found |= {name: value for name, value in lease.items() if not name.endswith("_BIND")}
     found["OCL_ICD_VENDORS"] = VENDORS
     kind, _, path = lease[ENDPOINT].partition(":")
     if path.startswith("/"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tessera.bench.boot import BOOT, COMMAND, EMULATED, WHOLE, boot_target
 from tessera.bench.calls import calls_targets, collect_counted, collect_series
 from tessera.bench.duty import Round, duty_run, duty_targets
 from tessera.bench.ledger import losses
@@ -232,3 +233,11 @@ def suspended_machine_report() -> Report:
     names = ("suspend", "resume", "resume_to_first_instruction")
     series = tuple(make_series(name, {"vm": [[2e9], [3e9]]}) for name in names)
     return Report(**facts, series=series)
+
+
+def boots_report() -> Report:
+    """Two boots of an emulated machine."""
+    facts = shared_facts("start-vm")
+    facts["parameters"] = {"boots": 2, "fraction": "1/4", "accelerator": EMULATED}
+    series = tuple(make_series(name, {"vm": [[3.9e9], [4.1e9]]}) for name in (BOOT, COMMAND, WHOLE))
+    return Report(**facts, series=series, targets=(boot_target(4.0, EMULATED),))

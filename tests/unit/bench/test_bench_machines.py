@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tessera.bench import four_machines, machines
+from tessera.bench import boot, four_machines, machines
 from tessera.bench.errors import ImageMissing, ResultsDiffer
 from tessera.bench.four_machines import MachineResult, MachinesPlan, MachinesResult, machines_table
 from tessera.bench.player import Message
@@ -80,3 +80,16 @@ def test_other_weights_are_an_error() -> None:
     assert four_machines._agreed({"vm1": "a", "outside": "a"}) == "a"
     with pytest.raises(ResultsDiffer, match="vm2: b"):
         four_machines._agreed({"vm1": "a", "vm2": "b", "outside": "a"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "accelerator", "reached"),
+    [(4.9, "emulated", True), (5.1, "emulated", False), (0.9, "kvm", True), (4.9, "kvm", False)],
+)
+def test_a_boot_is_held_to_its_accelerator(seconds: float, accelerator: str, reached: bool) -> None:
+    assert boot.boot_target(seconds, accelerator).reached is reached
+
+
+def test_boots_without_an_image_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageMissing):
+        boot.boot_command(tmp_path / "none.sif", "1/4")

@@ -24,6 +24,7 @@ from tessera.bench.tables import bulk_bytes, print_report
 from tessera.model.errors import InvalidRequest, UsageError
 from tessera.model.units import format_duration
 from unit.bench.samples import (
+    boots_report,
     calls_report,
     fairness_report,
     overhead_report,
@@ -39,8 +40,9 @@ REPORTS = pytest.mark.parametrize(
         fairness_report(),
         quarters_report(),
         suspended_machine_report(),
+        boots_report(),
     ],
-    ids=["overhead", "calls", "fairness", "quarters", "suspend-vm"],
+    ids=["overhead", "calls", "fairness", "quarters", "suspend-vm", "start-vm"],
 )
 
 
