@@ -135,7 +135,7 @@ class Guest {
     if (gpu_) throw BadFrame("a second start");
     try {
       ::sethostname(request_.hostname.data(), request_.hostname.size());
-      gpu_.emplace(std::string(kDriverFolder) + "/gpu.sock");
+      gpu_.emplace(std::string(kDriverFolder).append("/gpu.sock"));
       for (unsigned n = kFirstGpuPort; n <= ports_.size(); ++n) {
         gpu_->add_port(port(n), window_.of_guest(n - kFirstGpuPort));
       }

@@ -21,7 +21,7 @@ from tessera import __version__
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 HASHCAT_CRACKED = 0
-CLPEAK_QUICK = ("--kernel-latency", "--transfer-bandwidth")
+CLPEAK_QUICK = ("--kernel-latency",)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,7 @@ def hashcat(run: Run, folder: Path, digest: str) -> subprocess.CompletedProcess[
     return run(*command, environment=home, cwd=folder)
 
 
+@pytest.mark.slow  # its kernels take the embedded device two minutes to compile
 def test_hashcat_cracks_what_it_cracks_on_the_bare_device(host: Host, tmp_path: Path) -> None:
     digest = hashlib.md5(b"tile", usedforsecurity=False).hexdigest()
     bare = hashcat(run_bare, tmp_path / "bare", digest)

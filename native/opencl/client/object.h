@@ -149,7 +149,7 @@ class Object {
   ~Object() { kind_.store(Kind::dead, std::memory_order_relaxed); }
 
  private:
-  const cl_icd_dispatch* dispatch_ = &kDispatch;  // must stay the first word
+  [[maybe_unused]] const cl_icd_dispatch* dispatch_ = &kDispatch;  // must stay the first word
   std::atomic<Kind> kind_;
   std::atomic<cl_uint> references_{1};
   std::atomic<std::uint32_t> holds_{1};
