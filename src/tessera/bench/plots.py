@@ -11,7 +11,7 @@ from tessera.bench.drawing import caption, layout, pyplot
 from tessera.bench.plot_fairness import draw_fairness
 from tessera.bench.plot_quarters import draw_quarters
 from tessera.bench.plot_suspend import draw_boots, draw_suspended_machines, draw_suspends
-from tessera.bench.result import BARE, MACHINE, Report, Series
+from tessera.bench.result import BARE, MACHINE, Ratio, Report, Series
 from tessera.bench.tables import bulk_bytes
 from tessera.model.errors import InvalidRequest
 from tessera.model.units import format_duration
@@ -27,8 +27,9 @@ COLOURS = {
     "shm": "#0072b2",
     "unix": "#e69f00",
     "tcp": "#d55e00",
+    "vm": "#cc79a7",
 }
-MARKERS = {MACHINE: "D", BARE: "o", "shm": "s", "unix": "^", "tcp": "v"}
+MARKERS = {MACHINE: "D", BARE: "o", "shm": "s", "unix": "^", "tcp": "v", "vm": "P"}
 SUFFIXES = (".png", ".svg", ".pdf")
 
 _CALLS = (
@@ -215,7 +216,7 @@ def _draw_steps(plot: Any, report: Report) -> Figure:
     figure.suptitle(f"{report.parameters.get('workload', report.experiment)}", fontsize=12)
     _draw_rates(axes[0][0], series)
     if report.losses:
-        _draw_ratios(axes[0][1], series, report)
+        _draw_ratios(axes[0][1], report)
         _draw_losses(axes[0][2], report)
     return figure
 
@@ -235,40 +236,48 @@ def _draw_rates(axes: Axes, series: Series) -> None:
     axes.legend(loc="lower right")
 
 
-def _draw_ratios(axes: Axes, series: Series, report: Report) -> None:
+def _draw_ratios(axes: Axes, report: Report) -> None:
+    """Of each side; where its device's time was taken too, of both, with the target at that one."""
     targets = {target.side: target.target for target in report.targets}
-    for place, (side, ratio) in enumerate(series.speed.items()):
-        axes.plot([place] * len(ratio.pairs), ratio.pairs, ".", color=COLOURS[side], alpha=0.45)
-        axes.errorbar(
-            place,
-            ratio.median,
-            yerr=[[ratio.median - ratio.low], [ratio.high - ratio.median]],
-            fmt=MARKERS[side],
-            color=COLOURS[side],
-            capsize=6,
-        )
-        axes.annotate(
-            f"{ratio.median:.4f}",
-            (place, ratio.median),
-            textcoords="offset points",
-            xytext=(12, -4),
-        )
-        if side in targets:
-            axes.hlines(targets[side], place - 0.3, place + 0.3, color="#009e73")
-            axes.annotate(
-                "target",
-                (place + 0.3, targets[side]),
-                textcoords="offset points",
-                xytext=(0, 3),
-                ha="right",
-                color="#009e73",
-                fontsize=8,
-            )
+    rows = [(one, side) for one in report.series for side in one.speed]
+    for place, (series, side) in enumerate(rows):
+        _draw_ratio(axes, place, series.speed[side], side)
+        if side in targets and series is report.series[-1]:
+            _draw_target(axes, place, targets[side])
+    several = len(report.series) > 1
+    names = [f"{side}, {series.name}" if several else side for series, side in rows]
     axes.axhline(1.0, color="#222222", linewidth=0.8)
-    axes.set_xticks(range(len(series.speed)), list(series.speed))
-    axes.set_xlim(-0.6, len(series.speed) - 0.4)
+    axes.set_xticks(range(len(rows)), names)
+    axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", color="#dddddd")
     axes.set_title("Speed / bare: pairs, median, 95 %", loc="left")
+
+
+def _draw_ratio(axes: Axes, place: int, ratio: Ratio, side: str) -> None:
+    axes.plot([place] * len(ratio.pairs), ratio.pairs, ".", color=COLOURS[side], alpha=0.45)
+    axes.errorbar(
+        place,
+        ratio.median,
+        yerr=[[ratio.median - ratio.low], [ratio.high - ratio.median]],
+        fmt=MARKERS[side],
+        color=COLOURS[side],
+        capsize=6,
+    )
+    axes.annotate(
+        f"{ratio.median:.4f}", (place, ratio.median), textcoords="offset points", xytext=(12, -4)
+    )
+
+
+def _draw_target(axes: Axes, place: int, target: float) -> None:
+    axes.hlines(target, place - 0.3, place + 0.3, color="#009e73")
+    axes.annotate(
+        "target",
+        (place - 0.3, target),
+        textcoords="offset points",
+        xytext=(0, 3),
+        color="#009e73",
+        fontsize=8,
+    )
 
 
 def _draw_losses(axes: Axes, report: Report) -> None:

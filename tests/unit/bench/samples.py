@@ -10,7 +10,7 @@ from tessera.bench.boot import BOOT, COMMAND, EMULATED, WHOLE, boot_target
 from tessera.bench.calls import calls_targets, collect_counted, collect_series
 from tessera.bench.duty import Round, duty_run, duty_targets
 from tessera.bench.ledger import losses
-from tessera.bench.overhead import overhead_targets
+from tessera.bench.overhead import device_targets, overhead_targets
 from tessera.bench.result import Account, Driver, Host, Report, make_series
 from tessera.bench.shared_result import IdleRun, ThroughputRun
 from tessera.bench.shares import fairness_targets, share_run, wait_run
@@ -73,6 +73,24 @@ def overhead_report() -> Report:
         losses=losses(accounts, 2),
         targets=overhead_targets("language_model", series),
         results={"last": "2.5", "sha256": "ab" * 32},
+    )
+
+
+def overhead_in_machine_report() -> Report:
+    """A machine whose steps take twice as long, and whose device's time is 1 % more."""
+    outside, inside = [[1e8], [1.2e8], [1e8]], [[2e8], [2.4e8], [2e8]]
+    step = make_series("step", {"bare": outside, "vm": inside})
+    device = make_series("device", {"bare": [[9.9e7]] * 3, "vm": [[1e8]] * 3})
+    accounts = (account("bare"), account("vm", wall_seconds=2.0, worker_cpu_seconds=2.5))
+    return overhead_report().model_copy(
+        update={
+            "drivers": {"bare": DRIVER, "vm": DRIVER},
+            "parameters": {"workload": "online_digits", "pairs": 3},
+            "series": (step, device),
+            "accounts": accounts,
+            "losses": losses(accounts, 2),
+            "targets": device_targets([device]),
+        }
     )
 
 

@@ -27,6 +27,7 @@ from unit.bench.samples import (
     boots_report,
     calls_report,
     fairness_report,
+    overhead_in_machine_report,
     overhead_report,
     quarters_report,
     suspended_machine_report,
@@ -36,13 +37,14 @@ REPORTS = pytest.mark.parametrize(
     "report",
     [
         overhead_report(),
+        overhead_in_machine_report(),
         calls_report(),
         fairness_report(),
         quarters_report(),
         suspended_machine_report(),
         boots_report(),
     ],
-    ids=["overhead", "calls", "fairness", "quarters", "suspend-vm", "start-vm"],
+    ids=["overhead", "overhead-vm", "calls", "fairness", "quarters", "suspend-vm", "start-vm"],
 )
 
 
