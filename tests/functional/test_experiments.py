@@ -17,6 +17,7 @@ from helpers.processes import eventually
 from tessera.bench.cli import dump
 from tessera.bench.demo import keep_caches
 from tessera.bench.fairness import IDLE_CYCLES, TENANT_PROGRAM, FairnessPlan, run_fairness
+from tessera.bench.overhead import OverheadPlan, run_overhead
 from tessera.bench.plots import write_plot
 from tessera.bench.quarters import QuartersPlan, run_quarters
 from tessera.bench.result import Report
@@ -132,3 +133,22 @@ def test_advise_tells_what_a_saturating_and_an_interactive_lease_would_do(host: 
         host.run("advise", "--seconds", "0.2", "nobody", code=3)
         host.run("stop", "--all")
     host.run("advise", "--seconds", "0.2", code=4)
+
+
+def test_overhead_starts_all_sides_anew_for_each_sitting(tmp_path: Path) -> None:
+    said: list[str] = []
+    told: list[tuple[str, int]] = []
+    plan = OverheadPlan(workload="nbody", pairs=5, steps=2, patience=0, sittings=2)
+    report = run_overhead(
+        plan,
+        said.append,
+        lambda side, pair, _: told.append((side, pair)),
+        warm=lambda: said.append("warm"),
+    )
+    starts = [text for text in said if text.endswith("starting and warming up") or text == "warm"]
+    bare, shm = (f"{side}: starting and warming up" for side in plan.sides)
+    assert starts == [bare, shm, "warm", bare, shm]
+    assert sorted(told) == [(side, pair) for side in ("bare", "shm") for pair in range(1, 6)]
+    assert [len(turns) for turns in report.series[0].samples.values()] == [5, 5]
+    assert report.parameters["sittings"] == 2
+    told_and_drawn(report, tmp_path)

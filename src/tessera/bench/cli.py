@@ -21,7 +21,7 @@ from tessera.bench.control import parse_policies
 from tessera.bench.examples import WORKLOADS
 from tessera.bench.fairness import FairnessPlan, run_fairness
 from tessera.bench.machines import VM, make_image
-from tessera.bench.overhead import DEFAULT_PAIRS, OverheadPlan, run_overhead
+from tessera.bench.overhead import DEFAULT_PAIRS, DEFAULT_SITTINGS, OverheadPlan, run_overhead
 from tessera.bench.plots import check_target, write_plot
 from tessera.bench.progress import Shown
 from tessera.bench.quarters import QuartersPlan, run_quarters
@@ -99,6 +99,9 @@ def overhead(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps per slice; a slice should take seconds.")
     ] = None,
+    sittings: Annotated[
+        int, typer.Option(min=1, help="How often to start all sides anew; they share the pairs.")
+    ] = DEFAULT_SITTINGS,
     on: On = BESIDE_BARE,
     fraction: Fraction = None,
     cores: Cores = None,
@@ -117,7 +120,14 @@ def overhead(
             f"'{workload}' is no workload{' of machines' if VM in sides else ''}.",
             f"Choose one of {', '.join(choice)}.",
         )
-    plan = OverheadPlan(workload=workload, sides=sides, pairs=pairs, steps=steps, fraction=fraction)
+    plan = OverheadPlan(
+        workload=workload,
+        sides=sides,
+        pairs=pairs,
+        steps=steps,
+        fraction=fraction,
+        sittings=sittings,
+    )
     _prepare(cores, plot)
     with Shown(plan.sides, pairs) as shown:
         if VM in sides:
@@ -308,7 +318,9 @@ def everything(
         print_report(console, report)
     for workload in WORKLOADS:
         with Shown(sides, pairs) as shown:
-            plan = OverheadPlan(workload=workload, sides=sides, pairs=pairs)
+            plan = OverheadPlan(
+                workload=workload, sides=sides, pairs=pairs, sittings=DEFAULT_SITTINGS
+            )
             report = run_overhead(plan, shown.say, shown.played)
         _file(report, output_dir, f"overhead-{workload}")
         print_report(console, report)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from tessera.bench.contest import Contest, Played, Say
 from tessera.bench.errors import ResultsDiffer
 from tessera.bench.examples import find_example
 from tessera.bench.host import commit, describe_host
-from tessera.bench.ledger import accounts_of, losses, slices_of, undisturbed
+from tessera.bench.ledger import Pair, accounts_of, losses, slices_of, undisturbed
 from tessera.bench.machines import VM, beside_guests
 from tessera.bench.player import Message
 from tessera.bench.result import (
     BARE,
+    Driver,
     Report,
     Series,
     Target,
@@ -30,6 +32,8 @@ from tessera.bench.result import (
 DEFAULT_STEPS = {"language_model": 25, "image_classifier": 300, "nbody": 100, "online_digits": 40}
 # Of single pairs a shared machine makes 3 % more or less; of the median of so many, less than 1 %.
 DEFAULT_PAIRS = 21
+# Where a program's pages came to lie makes 1 % of its speed, and stays as it is for the life of the process.
+DEFAULT_SITTINGS = 3
 WARM_UP = {"language_model": 8, "image_classifier": 20, "nbody": 10, "online_digits": 5}
 # Without its service, which it would wait for on every side.
 _ARGUMENTS = {"online_digits": ("--wait", "0")}
@@ -45,7 +49,8 @@ _TARGETS = {("language_model", "shm"): 0.99, ("language_model", "tcp"): 0.97}
 class OverheadPlan:
     """What to run: `steps` per slice, `pairs` slices of each side; no `fraction` is all.
 
-    `patience` is how many times more pairs may be played where others disturb them.
+    `patience` is how many times more pairs may be played where others disturb them. All sides are started anew
+    for each of the `sittings`, which share the pairs.
     """
 
     workload: str = "language_model"
@@ -54,12 +59,23 @@ class OverheadPlan:
     steps: int | None = None
     fraction: str | None = None
     patience: int = 2
+    sittings: int = 1
     arguments: tuple[str, ...] = ()
 
     @property
     def steps_per_slice(self) -> int:
         usual = DEFAULT_STEPS | (_MACHINE_STEPS if VM in self.sides else {})
         return self.steps or usual[self.workload]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What is added to every side's environment."""
+        return beside_guests() if VM in self.sides else {}
+
+    def pairs_of_sittings(self) -> list[int]:
+        """As even as can be; no sitting without a pair."""
+        count = min(self.sittings, self.pairs)
+        return [self.pairs * (n + 1) // count - self.pairs * n // count for n in range(count)]
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -78,59 +94,104 @@ def workload_command(workload: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "tessera.bench.workload", *words]
 
 
+@dataclass(frozen=True)
+class Sitting:
+    """One start of all sides, and the pairs that they played: all of them, and the least disturbed ones."""
+
+    fraction: str
+    drivers: dict[str, Driver]
+    results: dict[str, str]
+    played: list[Pair]
+    chosen: list[Pair]
+
+
 def run_overhead(
     plan: OverheadPlan,
     say: Say,
     played: Played | None = None,
     warm: Callable[[], object] = lambda: None,
 ) -> Report:
-    """Measures; `warm` is called when all sides are warm, before the first of them is timed.
+    """Measures; `warm` is called when all sides are warm for the first time, before one of them is timed.
 
     Raises BenchError's children, what `tessera run` raises through SideFailed, and what `warm` raises.
     """
     find_example(plan.workload)
     started, host = datetime.now(UTC), describe_host()
-    command = workload_command(plan.workload, plan.words)
-    variables = beside_guests() if VM in plan.sides else {}
-    commands = dict.fromkeys(plan.sides, command)
-    with Contest(commands, say, plan.fraction, variables) as contest:
-        warm()
-        pairs = contest.play(plan.pairs, plan.steps_per_slice, plan.patience, played)
-        ends = contest.finish()
-    results = compare_results(slices_of(contest.played), ends)
-    slices, accounts = slices_of(pairs), accounts_of(pairs)
-    names = sorted({name for turns in slices.values() for name in turns[0]["samples"]})
-    series = [
-        make_series(
-            name,
-            {side: [turn["samples"][name] for turn in turns] for side, turns in slices.items()},
-        )
-        for name in reversed(names)  # steps first
-    ]
+    sittings: list[Sitting] = []
+    for pairs in plan.pairs_of_sittings():
+        before = sum(len(one.played) for one in sittings)
+        sittings.append(_sit(plan, pairs, say, _counted_on(played, before), warm))
+        warm = _nothing
+    cores = len(os.sched_getaffinity(0))
+    chosen = [pair for one in sittings for pair in one.chosen]
+    everything = [pair for one in sittings for pair in one.played]
+    series, accounts = _series(chosen), accounts_of(chosen)
     return Report(
         experiment="overhead",
         started_at=started,
         host=host,
         tessera_version=tessera.__version__,
         commit=commit(),
-        drivers=contest.drivers(),
+        drivers=sittings[0].drivers,
         parameters={
             "workload": plan.workload,
             "pairs": plan.pairs,
-            "pairs_played": len(contest.played),
-            "pairs_undisturbed": undisturbed(contest.played, contest.cores),
+            "pairs_played": len(everything),
+            "pairs_undisturbed": undisturbed(everything, cores),
+            "sittings": len(sittings),
             "steps_per_slice": plan.steps_per_slice,
             "warm_up_steps": WARM_UP[plan.workload],
-            "fraction": contest.fraction,
+            "fraction": sittings[0].fraction,
             "arguments": " ".join(plan.words),
-            **variables,
+            **plan.variables,
         },
         series=tuple(series),
         accounts=accounts,
-        losses=losses(accounts, contest.cores),
+        losses=losses(accounts, cores),
         targets=(*overhead_targets(plan.workload, series[0]), *device_targets(series[1:])),
-        results=results,
+        results=sittings[0].results,
     )
+
+
+def _sit(
+    plan: OverheadPlan, pairs: int, say: Say, played: Played | None, warm: Callable[[], object]
+) -> Sitting:
+    command = workload_command(plan.workload, plan.words)
+    commands = dict.fromkeys(plan.sides, command)
+    with Contest(commands, say, plan.fraction, plan.variables) as contest:
+        warm()
+        chosen = contest.play(pairs, plan.steps_per_slice, plan.patience, played)
+        ends = contest.finish()
+    return Sitting(
+        fraction=contest.fraction,
+        drivers=contest.drivers(),
+        results=compare_results(slices_of(contest.played), ends),
+        played=contest.played,
+        chosen=chosen,
+    )
+
+
+def _series(pairs: Sequence[Pair]) -> list[Series]:
+    slices = slices_of(pairs)
+    names = sorted({name for turns in slices.values() for name in turns[0]["samples"]})
+    return [
+        make_series(
+            name,
+            {side: [turn["samples"][name] for turn in turns] for side, turns in slices.items()},
+        )
+        for name in reversed(names)  # steps first
+    ]
+
+
+def _counted_on(played: Played | None, before: int) -> Played | None:
+    """Tells of pairs by their numbers in all sittings."""
+    if played is None:
+        return None
+    return lambda side, number, message: played(side, before + number, message)
+
+
+def _nothing() -> None:
+    """What is left to warm in later sittings."""
 
 
 def compare_results(slices: dict[str, list[Message]], ends: dict[str, Message]) -> dict[str, str]:

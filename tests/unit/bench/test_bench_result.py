@@ -4,10 +4,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tessera.bench.cli import dump
 from tessera.bench.ledger import losses
+from tessera.bench.overhead import OverheadPlan
 from tessera.bench.result import Report, make_series, make_target
 from unit.bench.samples import account, calls_report, overhead_report
 
@@ -86,3 +89,12 @@ def test_losses_are_of_one_step_whatever_the_number_of_steps() -> None:
 
 def test_without_a_bare_side_nothing_is_lost() -> None:
     assert losses([account("shm")], cores=2) == ()
+
+
+@given(pairs=st.integers(1, 60), sittings=st.integers(1, 9))
+def test_sittings_share_the_pairs_and_none_is_without(pairs: int, sittings: int) -> None:
+    shares = OverheadPlan(pairs=pairs, sittings=sittings).pairs_of_sittings()
+    assert sum(shares) == pairs
+    assert len(shares) == min(pairs, sittings)
+    assert min(shares) >= 1
+    assert max(shares) - min(shares) <= 1
