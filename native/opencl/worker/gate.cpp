@@ -57,6 +57,7 @@ Gate::~Gate() {
   wake_minder();
   minder_.join();
   for (const auto& flight : flights_) clReleaseEvent(flight.event);
+  mark(nullptr);
   seat_.worker_pid.store(0);
   ring();
 }
@@ -146,12 +147,28 @@ void Gate::left() {
 void Gate::settle() {
   const std::lock_guard lock(mutex_);
   reap();
+  mark(nullptr);
   give_up_if_idle();
 }
 
 bool Gate::has_blocked_commands() {
   const std::lock_guard lock(mutex_);
   return std::ranges::any_of(flights_, &Flight::may_be_blocked);
+}
+
+bool Gate::worked_through() {
+  const std::lock_guard lock(mutex_);
+  const bool worked = marked_ != nullptr && !has_ended(marked_);
+  const bool can_end = !flights_.empty() && !flights_.back().may_be_blocked;
+  mark(can_end ? flights_.back().event : nullptr);
+  return worked && !is_metered();
+}
+
+// The lock is held.
+void Gate::mark(cl_event event) {
+  if (event != nullptr) clRetainEvent(event);
+  if (marked_ != nullptr) clReleaseEvent(marked_);
+  marked_ = event;
 }
 
 // The lock is held. Commands mostly end in their order; a few behind the first that has not ended
