@@ -19,7 +19,7 @@ from helpers.machines import said, words
 
 pytestmark = pytest.mark.slow
 
-SUITE, MIRROR = "sid", "http://deb.debian.org/debian"
+SUITE = "sid"
 PACKAGES = "apptainer,fuse3,squashfs-tools,squashfuse,tzdata"
 DEFINITION = """Bootstrap: localimage
 From: /image/root
@@ -37,7 +37,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("apptainer") / "root"
     # A mirror may be older than the list says of itself.
     command = [roots.need("mmdebstrap"), "--aptopt=Acquire::Check-Valid-Until false"]
-    command += ["--variant=apt", f"--include={PACKAGES}", SUITE, str(root), MIRROR]
+    command += ["--variant=apt", f"--include={PACKAGES}", SUITE, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     for name in ("hosts", "resolv.conf"):
