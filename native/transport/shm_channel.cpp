@@ -288,7 +288,8 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
       if (wait.timeout.count() > 0 && !interrupted) spin_.record(monotonic_ns() - begin);
       return take(into) ? Received::message : Received::timeout;
     }
-    check_peer_left_more();
+    // After a nap without a message comes a sleep, and with it the look.
+    if (nap == 0) check_peer_left_more();
     if (consumer_.has_record()) continue;
     counters_.slept();
     futex_wait(word, how, nap != 0 ? std::min(left, nap) : left);
