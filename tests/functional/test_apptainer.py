@@ -42,7 +42,6 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     for name in ("hosts", "resolv.conf"):
         (root / "etc" / name).touch()
-    (root / "etc/localtime").symlink_to("/usr/share/zoneinfo/UTC")
     (root / "image").mkdir()
     roots.fill_root(root / "image/root", ["clinfo"])
     (root / "image/definition").write_text(DEFINITION)
