@@ -21,7 +21,10 @@ from tessera import __version__
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 HASHCAT_CRACKED = 0
-CLPEAK_QUICK = ("--kernel-latency",)
+CLPEAK_PARTS = [
+    pytest.param("--kernel-latency"),
+    pytest.param("--transfer-bandwidth", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +131,13 @@ def test_headers_are_found_in_folders_that_the_program_names_its_own_way(
         assert run_bare(*words, cwd=cwd).stdout == "7\n", folder
 
 
-def test_clpeak_runs_to_its_end(host: Host) -> None:
-    done = run_leased(host, needed("clpeak"), *CLPEAK_QUICK)
+@pytest.mark.parametrize("part", CLPEAK_PARTS)
+def test_clpeak_runs_to_its_end(host: Host, part: str) -> None:
+    done = run_leased(host, needed("clpeak"), part)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Platform: Tessera" in done.stdout
     names = re.compile(r"^\s+([A-Za-z][\w ()-]*?)\s*:\s[\d.]+", re.MULTILINE)
-    bare = run_bare("clpeak", *CLPEAK_QUICK).stdout
+    bare = run_bare("clpeak", part).stdout
     assert names.findall(done.stdout) == names.findall(bare)
 
 

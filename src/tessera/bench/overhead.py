@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from tessera.bench.result import (
 DEFAULT_STEPS = {"language_model": 25, "image_classifier": 300, "nbody": 100, "online_digits": 40}
 # Of single pairs a shared machine makes 3 % more or less; of the median of so many, less than 1 %.
 DEFAULT_PAIRS = 21
-# Where a program's pages came to lie makes 1 % of its speed, and stays as it is for the life of the process.
+# Where a program's pages came to lie makes 1 to 3 % of its speed, and stays as it is for the life of the process.
 DEFAULT_SITTINGS = 3
 WARM_UP = {"language_model": 8, "image_classifier": 20, "nbody": 10, "online_digits": 5}
 # Without its service, which it would wait for on every side.
@@ -109,7 +108,7 @@ def run_overhead(
     plan: OverheadPlan,
     say: Say,
     played: Played | None = None,
-    warm: Callable[[], object] = lambda: None,
+    warm: Callable[[], object] | None = None,
 ) -> Report:
     """Measures; `warm` is called when all sides are warm for the first time, before one of them is timed.
 
@@ -120,9 +119,9 @@ def run_overhead(
     sittings: list[Sitting] = []
     for pairs in plan.pairs_of_sittings():
         before = sum(len(one.played) for one in sittings)
-        sittings.append(_sit(plan, pairs, say, _counted_on(played, before), warm))
-        warm = _nothing
-    cores = len(os.sched_getaffinity(0))
+        first = warm if not sittings else None
+        sittings.append(_sit(plan, pairs, say, _counted_on(played, before), first))
+    cores = len(host.affinity)
     chosen = [pair for one in sittings for pair in one.chosen]
     everything = [pair for one in sittings for pair in one.played]
     series, accounts = _series(chosen), accounts_of(chosen)
@@ -154,12 +153,17 @@ def run_overhead(
 
 
 def _sit(
-    plan: OverheadPlan, pairs: int, say: Say, played: Played | None, warm: Callable[[], object]
+    plan: OverheadPlan,
+    pairs: int,
+    say: Say,
+    played: Played | None,
+    warm: Callable[[], object] | None,
 ) -> Sitting:
     command = workload_command(plan.workload, plan.words)
     commands = dict.fromkeys(plan.sides, command)
     with Contest(commands, say, plan.fraction, plan.variables) as contest:
-        warm()
+        if warm is not None:
+            warm()
         chosen = contest.play(pairs, plan.steps_per_slice, plan.patience, played)
         ends = contest.finish()
     return Sitting(
@@ -188,10 +192,6 @@ def _counted_on(played: Played | None, before: int) -> Played | None:
     if played is None:
         return None
     return lambda side, number, message: played(side, before + number, message)
-
-
-def _nothing() -> None:
-    """What is left to warm in later sittings."""
 
 
 def compare_results(slices: dict[str, list[Message]], ends: dict[str, Message]) -> dict[str, str]:
