@@ -106,6 +106,9 @@ struct Incoming {
   Bulk bulk;
 };
 
+// How long a nap is, unless the channel is told (nap_for).
+inline constexpr std::chrono::nanoseconds kShortNap = std::chrono::microseconds(500);
+
 // How a receiver waits. `spin` = may burn its core for a bounded, adaptive time before it sleeps; a
 // caller that knows the device to be busy says no, because the embedded device computes on these
 // cores. `nap` = a message that nobody waits for may lie for a moment, so that its sender does not
@@ -148,6 +151,9 @@ class Channel {
   // Takes the next message. One thread at a time (the caller's business). Throws ChannelClosed when
   // the peer is gone and everything it sent has been received.
   virtual Received receive(Incoming& into, Wait wait) = 0;
+  // Asked at the beginning of each nap, by the receiving thread. To be set before the first
+  // receive(); carriers that know no naps take no notice.
+  virtual void nap_for(std::function<std::chrono::nanoseconds()> /*length*/) {}
   // Ends a receive() that waits in another thread, early and with `timeout`; any thread. Where none
   // waits, the next one does not wait.
   virtual void interrupt() = 0;

@@ -12,7 +12,6 @@ namespace tessera {
 namespace {
 
 constexpr std::int64_t kSlice = 100'000'000;       // longest sleep before the peer is looked at
-constexpr std::int64_t kNap = 500'000;             // each takes a core from who computes
 constexpr std::int64_t kLookEvery = 20'000'000;    // for callers that never sleep
 constexpr std::uint64_t kArenaToken = 1ULL << 63;  // no pointer to a Block has this bit
 
@@ -276,8 +275,8 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
   const std::int64_t spin_ns = wait.spin ? deadline.left_ns(spin_.budget_ns()) : 0;
   if (spin_ns != 0) spin_for_record(spin_ns);
   SharedWord& word = rx_control_->ring.consumer_sleeps;
-  for (bool nap = wait.nap;; nap = false) {
-    const std::uint32_t how = nap ? kNapping : kAsleep;
+  for (std::int64_t nap = wait.nap ? nap_length_().count() : 0;; nap = 0) {
+    const std::uint32_t how = nap != 0 ? kNapping : kAsleep;
     announce_sleep(word, how);
     const bool ready = consumer_.has_record();
     const bool interrupted = !ready && interrupted_.exchange(false);
@@ -289,11 +288,16 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
       if (wait.timeout.count() > 0 && !interrupted) spin_.record(monotonic_ns() - begin);
       return take(into) ? Received::message : Received::timeout;
     }
-    check_peer_left_more();
+    // After a nap without a message comes a sleep, and with it the look.
+    if (nap == 0) check_peer_left_more();
     if (consumer_.has_record()) continue;
     counters_.slept();
-    futex_wait(word, how, nap ? std::min(left, kNap) : left);
+    futex_wait(word, how, nap != 0 ? std::min(left, nap) : left);
   }
+}
+
+void ShmChannel::nap_for(std::function<std::chrono::nanoseconds()> length) {
+  nap_length_ = std::move(length);
 }
 
 void ShmChannel::interrupt() {

@@ -44,6 +44,7 @@ class ShmChannel final : public Channel {
   std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk) override;
   void flush() override;
   Received receive(Incoming& into, Wait wait) override;
+  void nap_for(std::function<std::chrono::nanoseconds()> length) override;
   void interrupt() override;
   void on_stall(std::function<void()> handler) override;
   int liveness_fd() const override { return hangup_watch_.get(); }
@@ -105,6 +106,7 @@ class ShmChannel final : public Channel {
   std::unique_ptr<std::uint64_t[]> fields_;  // 8-aligned room for one message's fields
   AdaptiveSpin spin_;
   std::int64_t peer_checked_ns_ = 0;
+  std::function<std::chrono::nanoseconds()> nap_length_ = [] { return kShortNap; };
 
   std::mutex handler_mutex_;
   std::function<void()> stall_handler_;

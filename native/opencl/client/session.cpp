@@ -320,15 +320,15 @@ void Session::enroll(Object& object) {
 
 void Session::strike(Object& object) noexcept {
   const std::lock_guard lock(table_mutex_);
-  table_.erase(object.id());
+  table_.take(object.id());
   object.set_announced(false);
 }
 
 const Object* Session::known(const void* handle) {
   const Object* found = nullptr;
   const std::lock_guard lock(table_mutex_);
-  table_.each([&](const Object& object) {
-    if (&object == handle) found = &object;
+  table_.each([&](const Object* object) {
+    if (object == handle) found = object;
   });
   return found;
 }

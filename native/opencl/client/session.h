@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "base/id_table.h"
 #include "generated/messages_context.h"
 #include "generated/messages_event.h"
 #include "generated/messages_kernel.h"
@@ -37,7 +38,6 @@
 #include "opencl/client/build_list.h"
 #include "opencl/client/callback_thread.h"
 #include "opencl/client/device.h"
-#include "opencl/client/id_table.h"
 #include "opencl/client/object.h"
 #include "opencl/client/svm_table.h"
 #include "transport/channel.h"
@@ -249,7 +249,7 @@ class Session {
   std::map<std::uint64_t, Reply> early_replies_;
 
   std::mutex table_mutex_;
-  IdTable<Object> table_;
+  IdTable<Object*> table_;
 
   std::mutex reads_mutex_;
   std::map<std::uint64_t, std::unique_ptr<Transfer>> reads_;

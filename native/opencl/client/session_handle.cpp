@@ -155,11 +155,11 @@ void Session::tell_of_loss() {
   std::vector<Ref<Context>> contexts;
   {
     const std::lock_guard lock(table_mutex_);
-    table_.each([&](Object& object) {
-      if (object.kind() == Kind::event && object.try_hold()) {
-        events.push_back(Ref<Event>::adopt(static_cast<Event*>(&object)));
-      } else if (object.kind() == Kind::context && object.try_hold()) {
-        contexts.push_back(Ref<Context>::adopt(static_cast<Context*>(&object)));
+    table_.each([&](Object* object) {
+      if (object->kind() == Kind::event && object->try_hold()) {
+        events.push_back(Ref<Event>::adopt(static_cast<Event*>(object)));
+      } else if (object->kind() == Kind::context && object->try_hold()) {
+        contexts.push_back(Ref<Context>::adopt(static_cast<Context*>(object)));
       }
     });
   }

@@ -142,8 +142,8 @@ void Command::remember() {
     command->kernel = kernel_;
     command->arguments = kernel_->arguments;
     for (const auto& argument : command->arguments) {
-      bytes += argument.record.size();
-      if (auto object = argument.object.lock()) used_.push_back(std::move(object));
+      bytes += argument.value.size();
+      if (auto object = argument.object()) used_.push_back(std::move(object));
     }
   }
   if (session_.objects().recount(0, bytes)) {

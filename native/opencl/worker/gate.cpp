@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/futex.h"
 #include "base/scheduling.h"
+#include "opencl/worker/driver_threads.h"
 #include "opencl/worker/event_status.h"
 
 namespace tessera::worker {
@@ -56,7 +57,9 @@ Gate::~Gate() {
   over_.store(true);
   wake_minder();
   minder_.join();
+  let_driver_loose();
   for (const auto& flight : flights_) clReleaseEvent(flight.event);
+  mark(nullptr);
   seat_.worker_pid.store(0);
   ring();
 }
@@ -146,12 +149,28 @@ void Gate::left() {
 void Gate::settle() {
   const std::lock_guard lock(mutex_);
   reap();
+  mark(nullptr);
   give_up_if_idle();
 }
 
 bool Gate::has_blocked_commands() {
   const std::lock_guard lock(mutex_);
   return std::ranges::any_of(flights_, &Flight::may_be_blocked);
+}
+
+bool Gate::worked_through() {
+  const std::lock_guard lock(mutex_);
+  const bool worked = marked_ != nullptr && !has_ended(marked_);
+  const bool can_end = !flights_.empty() && !flights_.back().may_be_blocked;
+  mark(can_end ? flights_.back().event : nullptr);
+  return worked && !is_metered();
+}
+
+// The lock is held.
+void Gate::mark(cl_event event) {
+  if (event != nullptr) clRetainEvent(event);
+  if (marked_ != nullptr) clReleaseEvent(marked_);
+  marked_ = event;
 }
 
 // The lock is held. Commands mostly end in their order; a few behind the first that has not ended
@@ -249,6 +268,7 @@ void Gate::wait_for_grant() {
   }
   seat_.busy.store(1);
   seat_.wants.store(0);
+  if (is_metered()) keep_driver_apart();
   const std::uint64_t waited = clock_ns() - begin;
   tenant_.waits.fetch_add(1, std::memory_order_relaxed);
   tenant_.waited_ns.fetch_add(waited, std::memory_order_relaxed);
@@ -268,6 +288,14 @@ bool Gate::arbiter_is_gone(std::uint64_t now) {
   return true;
 }
 
+void Gate::keep_driver_apart() {
+  if (!apart_.exchange(true)) DriverThreads::of_this_process().keep_apart();
+}
+
+void Gate::let_driver_loose() {
+  if (apart_.exchange(false)) DriverThreads::of_this_process().let_loose();
+}
+
 void Gate::wake_minder() {
   seat_.poke.fetch_add(1);
   futex_wake_all(seat_.poke);
@@ -281,6 +309,7 @@ void Gate::mind() {
     while (tenant_.grant.load() == 0 && wait_for(Part::all)) {
     }
     settle();
+    if (!is_metered()) let_driver_loose();
     if (!over_.load()) futex_wait(seat_.poke, poked, kMinderLooks);
   }
 }

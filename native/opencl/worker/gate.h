@@ -63,6 +63,10 @@ class Gate {
   // thread.
   void settle();
   bool has_blocked_commands();
+  // Whether the command that was the last one under way at the call before runs still, or waits for
+  // others to end. No, where others want the GPU: then it may wait for its turn. One thread at a
+  // time.
+  bool worked_through();
 
  private:
   // Of what is under way.
@@ -80,10 +84,14 @@ class Gate {
   void charge(const Flight& flight, cl_int status);
   void foresee_end(const Flight& flight);
   void stop_attending();
+  void mark(cl_event event);
   void give_up_if_idle();
   void ring() const { page_.ring(); }
   void wake_minder();
   void mind();
+  // See driver_threads.h.
+  void keep_driver_apart();
+  void let_driver_loose();
 
   BoardPage page_;
   Tenant& tenant_;
@@ -92,10 +100,12 @@ class Gate {
   std::mutex mutex_;
   std::deque<Flight> flights_;
   std::uint64_t estimated_ns_ = 0;  // of flights_
+  cl_event marked_ = nullptr;       // one reference
   bool entering_ = false;
   std::uint64_t charged_until_ns_ = 0;  // on the device's clock
   std::uint64_t arbiter_missed_ns_ = 0;
 
+  std::atomic<bool> apart_{false};
   std::atomic<bool> over_{false};
   std::thread minder_;
 };

@@ -23,7 +23,7 @@ cl_int find_kernel(const ProgramEntry& program, const std::string& name,
 
 std::size_t record_bytes(const KernelEntry& kernel) {
   std::size_t bytes = 0;
-  for (const auto& argument : kernel.arguments) bytes += argument.record.size();
+  for (const auto& argument : kernel.arguments) bytes += argument.value.size();
   for (const auto& record : kernel.exec_info) bytes += record.size();
   return bytes;
 }
@@ -104,12 +104,11 @@ void Session::set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry
   if (status == CL_SUCCESS) {
     KernelEntry::Argument& place = kernel.arguments[index];
     // Past the limit the argument is set all the same: only its record is missing.
-    if (!objects_.recount(place.record.size(), argument.record.size())) {
-      objects_.recount(place.record.size(), 0);
-      argument.record = Record();
+    if (!objects_.recount(place.value.size(), argument.value.size())) {
+      objects_.recount(place.value.size(), 0);
+      argument.value = Record();
     }
     place = std::move(argument);
-    place.set = true;
   } else if (kernel.poison == CL_SUCCESS) {
     answers_.deferred_error(kernel.id, status, opcode);
   }
@@ -125,27 +124,26 @@ void Session::handle(const wire::SetKernelArgValue& m, Incoming& incoming) {
   if (status == CL_SUCCESS) {
     status = clSetKernelArg(kernel.handle, m.index, m.value.size(), m.value.data());
   }
-  KernelEntry::Argument argument;
-  if (status == CL_SUCCESS) argument.record = Record(incoming.opcode, incoming.fields);
+  KernelEntry::Argument argument{.what = KernelEntry::Argument::What::value};
+  if (status == CL_SUCCESS) argument.value = Record(incoming.opcode, incoming.fields);
   if (m.confirm != 0) answers_.reply(incoming.sequence, status);
   if (m.confirm == 0 || status == CL_SUCCESS) {
     set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
   }
 }
 
-void Session::handle(const wire::SetKernelArgObject& m, Incoming& incoming) {
+void Session::handle(const wire::SetKernelArgObject& m, Incoming&) {
   KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
   cl_int status = CL_SUCCESS;
   const ArgFacts& arg = arg_facts(kernel, m.index, &status);
-  KernelEntry::Argument argument;
+  KernelEntry::Argument argument{.what = KernelEntry::Argument::What::object, .number = m.target};
   std::shared_ptr<Entry> object;
   if (m.target != 0) {
     object = objects_.any(m.target);
     if (object->kind != Kind::mem && object->kind != Kind::sampler) {
       throw ProtocolError(std::string("a ") + kind_name(object->kind) + " as a kernel's argument");
     }
-    argument.object = object;
-    argument.is_object = true;
+    argument.lives = object;
   }
   if (status == CL_SUCCESS && object != nullptr) {
     status = set_object(kernel, m.index, arg, *object);
@@ -154,17 +152,16 @@ void Session::handle(const wire::SetKernelArgObject& m, Incoming& incoming) {
   } else if (status == CL_SUCCESS) {
     status = CL_INVALID_ARG_VALUE;
   }
-  if (status == CL_SUCCESS) argument.record = Record(incoming.opcode, incoming.fields);
   const bool judged = kernel.poison == CL_SUCCESS && m.index < kernel.arguments.size();
   if (judged && object != nullptr && object->poison != CL_SUCCESS) {
     // The client has heard of the object; now the kernel has an argument that cannot run.
-    kernel.arguments[m.index].set = false;
+    kernel.arguments[m.index].what = KernelEntry::Argument::What::unset;
     return;
   }
   set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
 }
 
-void Session::handle(const wire::SetKernelArgLocal& m, Incoming& incoming) {
+void Session::handle(const wire::SetKernelArgLocal& m, Incoming&) {
   KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
   cl_int status = CL_SUCCESS;
   const ArgFacts& arg = arg_facts(kernel, m.index, &status);
@@ -179,30 +176,26 @@ void Session::handle(const wire::SetKernelArgLocal& m, Incoming& incoming) {
     status = CL_INVALID_ARG_SIZE;
   }
   if (status == CL_SUCCESS) status = clSetKernelArg(kernel.handle, m.index, m.size, nullptr);
-  KernelEntry::Argument argument;
-  if (status == CL_SUCCESS) {
-    argument.record = Record(incoming.opcode, incoming.fields);
-    argument.local_size = m.size;
-  }
-  set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
+  set_argument(kernel, m.index, {.what = KernelEntry::Argument::What::local, .number = m.size},
+               status, m.kOpcode);
 }
 
-void Session::handle(const wire::SetKernelArgSvm& m, Incoming& incoming) {
+void Session::handle(const wire::SetKernelArgSvm& m, Incoming&) {
   KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
   cl_int status = CL_SUCCESS;
   const ArgFacts& arg = arg_facts(kernel, m.index, &status);
   if (status == CL_SUCCESS && arg.kind != ArgKind::buffer) status = CL_INVALID_ARG_VALUE;
-  KernelEntry::Argument argument;
+  // No block is no object either: NULL, whichever way it was set.
+  KernelEntry::Argument argument{.what = KernelEntry::Argument::What::object};
   if (status == CL_SUCCESS && m.address == 0) {
     status = clSetKernelArg(kernel.handle, m.index, sizeof(cl_mem), nullptr);
   } else if (status == CL_SUCCESS) {
     const SvmRange range = find_svm(*kernel.context, m.address, 1);
-    argument.svm = range.memory;
-    argument.is_svm = true;
+    argument.what = KernelEntry::Argument::What::svm;
+    argument.lives = range.memory;
     status = range.place == nullptr ? CL_INVALID_ARG_VALUE
                                     : clSetKernelArgSVMPointer(kernel.handle, m.index, range.place);
   }
-  if (status == CL_SUCCESS) argument.record = Record(incoming.opcode, incoming.fields);
   set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
 }
 

@@ -18,11 +18,8 @@ constexpr std::size_t kMaxExecInfo = 64;  // settings of a kernel that are kept 
 cl_int check_arguments(const KernelEntry& kernel, const WorkGroupFacts& on) {
   std::uint64_t local = on.local_memory;
   for (const auto& argument : kernel.arguments) {
-    if (!argument.set || (argument.is_object && argument.object.expired()) ||
-        (argument.is_svm && argument.svm.expired())) {
-      return CL_INVALID_KERNEL_ARGS;
-    }
-    local += argument.local_size;
+    if (!argument.launchable()) return CL_INVALID_KERNEL_ARGS;
+    local += argument.local_size();
   }
   return local > on.device_local ? CL_OUT_OF_RESOURCES : CL_SUCCESS;
 }

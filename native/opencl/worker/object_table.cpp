@@ -68,11 +68,11 @@ EventEntry::~EventEntry() {
   if (handle != nullptr) clReleaseEvent(handle);
 }
 
-ObjectTable::ObjectTable() : entries_(0, Hash{random_seed()}) {}
+ObjectTable::ObjectTable() : entries_(ForeignIds{random_seed()}) {}
 
 void ObjectTable::require_new(Id id) const {
   if (id == 0) throw ProtocolError("a new object has the id 0");
-  if (entries_.contains(id)) throw ProtocolError("id " + std::to_string(id) + " is taken");
+  if (entries_.find(id) != nullptr) throw ProtocolError("id " + std::to_string(id) + " is taken");
 }
 
 void ObjectTable::insert(const std::shared_ptr<Entry>& entry) {
@@ -86,33 +86,31 @@ void ObjectTable::insert(const std::shared_ptr<Entry>& entry) {
     entry->poison = CL_OUT_OF_HOST_MEMORY;
     entry->record = Record();
   }
-  entries_.emplace(entry->id, entry);
+  entries_.insert(entry->id, entry);
   record_bytes_ += entry->record.size();
 }
 
 const std::shared_ptr<Entry>& ObjectTable::find(Id id, Kind kind) const {
-  const auto at = entries_.find(id);
-  if (at == entries_.end()) {
+  const std::shared_ptr<Entry>& entry = entries_.find(id);
+  if (entry == nullptr) {
     throw ProtocolError("unknown " + std::string(kind_name(kind)) + " " + std::to_string(id));
   }
-  if (at->second->kind != kind) {
-    throw ProtocolError("id " + std::to_string(id) + " is a " + kind_name(at->second->kind) +
+  if (entry->kind != kind) {
+    throw ProtocolError("id " + std::to_string(id) + " is a " + kind_name(entry->kind) +
                         ", not a " + kind_name(kind));
   }
-  return at->second;
+  return entry;
 }
 
 std::shared_ptr<Entry> ObjectTable::any(Id id) const {
-  const auto at = entries_.find(id);
-  if (at == entries_.end()) throw ProtocolError("unknown object " + std::to_string(id));
-  return at->second;
+  const std::shared_ptr<Entry>& entry = entries_.find(id);
+  if (entry == nullptr) throw ProtocolError("unknown object " + std::to_string(id));
+  return entry;
 }
 
 std::shared_ptr<Entry> ObjectTable::take(Id id) {
-  const auto at = entries_.find(id);
-  if (at == entries_.end()) throw ProtocolError("release of unknown object " + std::to_string(id));
-  std::shared_ptr<Entry> entry = std::move(at->second);
-  entries_.erase(at);
+  std::shared_ptr<Entry> entry = entries_.take(id);
+  if (entry == nullptr) throw ProtocolError("release of unknown object " + std::to_string(id));
   record_bytes_ -= entry->record.size();
   if (entry->kind == Kind::context) {
     const auto& context = static_cast<const ContextEntry&>(*entry);
@@ -120,7 +118,7 @@ std::shared_ptr<Entry> ObjectTable::take(Id id) {
   }
   if (entry->kind == Kind::kernel) {
     const auto& kernel = static_cast<const KernelEntry&>(*entry);
-    for (const auto& argument : kernel.arguments) record_bytes_ -= argument.record.size();
+    for (const auto& argument : kernel.arguments) record_bytes_ -= argument.value.size();
     for (const auto& record : kernel.exec_info) record_bytes_ -= record.size();
   }
   return entry;

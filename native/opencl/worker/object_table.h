@@ -19,10 +19,10 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/id_table.h"
 #include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
 #include "opencl/worker/scrub.h"
@@ -184,15 +184,24 @@ struct KernelEntry final : Entry {
   ~KernelEntry() override;
 
   // What an argument was last set to. The driver keeps no reference of an object that is an
-  // argument, so an enqueue first looks whether the object still lives.
+  // argument, so an enqueue first looks whether the object still lives. Small, and without memory
+  // of its own but for values: a program may set half a thousand of them for one step.
   struct Argument {
-    Record record;
-    std::weak_ptr<Entry> object;
-    std::weak_ptr<void> svm;
-    bool is_object = false;
-    bool is_svm = false;
-    bool set = false;
-    std::uint64_t local_size = 0;  // bytes
+    enum class What : std::uint8_t { unset, value, object, local, svm };
+    What what = What::unset;
+    std::uint64_t number = 0;     // object: its id, 0 for NULL; local: bytes
+    std::weak_ptr<void> lives{};  // what has to be there at a launch: the object's Entry, the block
+    Record value{};               // the message that set it; missing past a limit of the session
+
+    bool launchable() const {
+      const bool names = what == What::svm || (what == What::object && number != 0);
+      return what != What::unset && !(names && lives.expired());
+    }
+    std::uint64_t local_size() const { return what == What::local ? number : 0; }
+    // Null for anything else, and when it is gone.
+    std::shared_ptr<Entry> object() const {
+      return what == What::object ? std::static_pointer_cast<Entry>(lives.lock()) : nullptr;
+    }
   };
 
   cl_kernel handle = nullptr;
@@ -276,35 +285,22 @@ class ObjectTable {
 
   template <class E, class F>
   void each(F&& visit) const {
-    for (const auto& [id, entry] : entries_) {
+    entries_.each([&](const std::shared_ptr<Entry>& entry) {
       if (entry->kind == E::kKind) visit(static_cast<E&>(*entry));
-    }
+    });
   }
   template <class F>
   void each_of_any_kind(F&& visit) const {
-    for (const auto& [id, entry] : entries_) visit(entry);
+    entries_.each(visit);
   }
   // Null where `any` would throw.
-  std::shared_ptr<Entry> find_any(Id id) const {
-    const auto at = entries_.find(id);
-    return at == entries_.end() ? nullptr : at->second;
-  }
+  std::shared_ptr<Entry> find_any(Id id) const { return entries_.find(id); }
 
  private:
-  // Ids come from the client: an unseeded hash could be steered into one bucket.
-  struct Hash {
-    std::uint64_t seed;
-    std::size_t operator()(Id id) const {
-      std::uint64_t x = (id ^ seed) * 0x9e3779b97f4a7c15;
-      x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93;
-      return x ^ (x >> 32);
-    }
-  };
-
   void insert(const std::shared_ptr<Entry>& entry);
   const std::shared_ptr<Entry>& find(Id id, Kind kind) const;
 
-  std::unordered_map<Id, std::shared_ptr<Entry>, Hash> entries_;
+  IdTable<std::shared_ptr<Entry>, ForeignIds> entries_;
   std::size_t record_bytes_ = 0;
   std::uint64_t next_serial_ = 1;
 };

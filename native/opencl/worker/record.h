@@ -33,7 +33,7 @@ class Record {
  private:
   static std::shared_ptr<const std::byte[]> joined(std::span<const std::byte> fields,
                                                    std::span<const std::byte> bulk) {
-    std::shared_ptr<std::byte[]> bytes(new std::byte[fields.size() + bulk.size()]);
+    auto bytes = std::make_shared_for_overwrite<std::byte[]>(fields.size() + bulk.size());
     if (!fields.empty()) std::memcpy(bytes.get(), fields.data(), fields.size());
     if (!bulk.empty()) std::memcpy(bytes.get() + fields.size(), bulk.data(), bulk.size());
     return bytes;

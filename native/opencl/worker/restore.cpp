@@ -262,7 +262,8 @@ void Restorer::queue(const QueueCounters& counters) {
 
 void Restorer::unset(const UnsetArgument& argument) {
   KernelEntry& kernel = session_.objects_.get<KernelEntry>(argument.kernel);
-  if (argument.index < kernel.arguments.size()) kernel.arguments[argument.index].set = false;
+  if (argument.index < kernel.arguments.size())
+    kernel.arguments[argument.index].what = KernelEntry::Argument::What::unset;
 }
 
 }  // namespace tessera::worker

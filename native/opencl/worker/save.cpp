@@ -40,25 +40,28 @@ bool is_open(const EventEntry& event) {
   return event.user && !event.user_done && event.poison == CL_SUCCESS;
 }
 
-template <class Message>
-Record readdressed(const Record& record, Id kernel) {
-  wire::Decoder in(record.fields());
-  Message message;
+// The message that sets the argument of this kernel; a value's record may name another one, of
+// which this is a clone.
+Record message_of(const KernelEntry::Argument& argument, Id kernel, std::uint32_t index) {
+  if (argument.what == KernelEntry::Argument::What::object) {
+    wire::SetKernelArgObject message;
+    message.kernel = kernel;
+    message.index = index;
+    message.target = argument.number;
+    return record_of(message);
+  }
+  if (argument.what == KernelEntry::Argument::What::local) {
+    wire::SetKernelArgLocal message;
+    message.kernel = kernel;
+    message.index = index;
+    message.size = argument.number;
+    return record_of(message);
+  }
+  wire::Decoder in(argument.value.fields());
+  wire::SetKernelArgValue message;
   if (!decode(in, message)) refuse("the record of an argument cannot be read");
   message.kernel = kernel;
   return record_of(message);
-}
-
-// The record names the kernel that the argument was first set of; a clone has it from another.
-Record argument_of(const Record& record, Id kernel) {
-  switch (static_cast<wire::Opcode>(record.opcode())) {
-    case wire::Opcode::set_kernel_arg_value:
-      return readdressed<wire::SetKernelArgValue>(record, kernel);
-    case wire::Opcode::set_kernel_arg_object:
-      return readdressed<wire::SetKernelArgObject>(record, kernel);
-    default:
-      return readdressed<wire::SetKernelArgLocal>(record, kernel);
-  }
 }
 
 }  // namespace
@@ -162,7 +165,7 @@ void Saver::check(const Entry& entry) {
     }
     case Kind::kernel:
       for (const auto& argument : static_cast<const KernelEntry&>(entry).arguments) {
-        if (argument.set && !argument.record) {
+        if (argument.what == KernelEntry::Argument::What::value && !argument.value) {
           refuse("the arguments of " + name_of(entry) +
                  " are more than the session keeps a record of");
         }
@@ -389,13 +392,12 @@ void Saver::write_arguments(const KernelEntry& kernel,
                             const std::vector<KernelEntry::Argument>& arguments) {
   for (std::uint32_t i = 0; i < arguments.size(); ++i) {
     const auto& argument = arguments[i];
-    const auto object = argument.object.lock();
     // One that names what is gone cannot be launched with; nor can one that is not set.
-    const bool usable =
-        argument.set && !argument.is_svm &&
-        (!argument.is_object || (object != nullptr && entries_.contains(object->id)));
+    const bool usable = argument.launchable() &&
+                        argument.what != KernelEntry::Argument::What::svm &&
+                        (argument.object() == nullptr || entries_.contains(argument.number));
     if (usable) {
-      message(argument_of(argument.record, kernel.id));
+      message(message_of(argument, kernel.id, i));
     } else {
       frame(FrameType::unset, UnsetArgument{kernel.id, i});
     }

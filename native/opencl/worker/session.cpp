@@ -37,7 +37,9 @@ Session::Session(Setup setup)
       receiver_(channel_, Receiver::Hooks{
                               [this](Incoming& incoming) { dispatch(incoming); },
                               [this] { return busy_queues_.load(std::memory_order_relaxed) == 0; },
-                              [this](const char* reason) { end(reason); }}) {}
+                              [this](const char* reason) { end(reason); }}) {
+  channel_.nap_for([this] { return nap_length(); });
+}
 
 Session::~Session() {
   for (const auto& queue : retain_queues()) clFinish(queue.get());
@@ -187,6 +189,16 @@ cl_event Session::ended_event(ContextEntry& context, cl_int* status) {
   }
   if (*status == CL_SUCCESS) *status = clRetainEvent(context.ended_event);
   return *status == CL_SUCCESS ? context.ended_event : nullptr;
+}
+
+// Called while no message is handled. Who suspends the session now has the lock, and no hurry.
+std::chrono::nanoseconds Session::nap_length() {
+  const std::unique_lock lock(lock_, std::try_to_lock);
+  bool worked = false;
+  if (lock.owns_lock()) {
+    for (const auto& gate : gates_) worked |= gate != nullptr && gate->worked_through();
+  }
+  return nap_.next(worked);
 }
 
 void Session::settle_gates() {

@@ -15,6 +15,7 @@
 #include <CL/cl.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -42,6 +43,7 @@
 #include "opencl/worker/gate.h"
 #include "opencl/worker/landing.h"
 #include "opencl/worker/memory_account.h"
+#include "opencl/worker/nap_length.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/output.h"
 #include "opencl/worker/pause.h"
@@ -297,6 +299,7 @@ class Session {
   void fail_user_events();
   cl_int set_user_event(cl_event event, cl_int status);
   void report_failed();
+  std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;
   void create_buffer(MemEntry& entry, const wire::CreateBuffer& m);
@@ -347,6 +350,7 @@ class Session {
   std::vector<std::shared_ptr<EventEntry>> abandoned_;
   // Queues with commands that are not known to be finished; read without the lock by the receiver.
   std::atomic<std::int64_t> busy_queues_{0};
+  NapLength nap_;
   Receiver receiver_;
 };
 

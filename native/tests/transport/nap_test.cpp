@@ -74,6 +74,26 @@ void test_a_nap_ends() {
   CHECK(worker.receive(nothing, {.timeout = 5ms, .spin = false, .nap = true}) == Received::timeout);
 }
 
+// Once for each, and never where nobody naps.
+void test_who_receives_says_how_long() {
+  UniqueFd memory = ShmRegion::create();
+  std::array<int, 2> sockets{};
+  CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()) == 0);
+  const UniqueFd peer(sockets[0]);
+  ShmChannel worker(Side::worker, std::move(memory), UniqueFd(sockets[1]));
+  int asked = 0;
+  worker.nap_for([&] {
+    ++asked;
+    return 1ms;
+  });
+  Incoming nothing;
+  for (const bool nap : {true, false, true}) {
+    CHECK(worker.receive(nothing, {.timeout = 5ms, .spin = false, .nap = nap}) ==
+          Received::timeout);
+  }
+  CHECK(asked == 2);
+}
+
 }  // namespace
 }  // namespace tessera::test
 
@@ -81,4 +101,5 @@ int main() {
   tessera::test::test_a_nap_is_left_alone();
   tessera::test::test_a_sleep_and_a_wait_for_bulk_are_not();
   tessera::test::test_a_nap_ends();
+  tessera::test::test_who_receives_says_how_long();
 }

@@ -1,76 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/driver_threads.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <latch>
 #include <set>
-#include <stop_token>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "check.h"
+#include "worker/sleeping_threads.h"
 
 namespace tessera::test {
 namespace {
 
-// As many sleeping threads as asked for.
-struct Threads {
-  explicit Threads(int count) : ids(static_cast<std::size_t>(count)), named(count) {
-    const auto before = worker::threads_of_this_process();
-    for (pid_t& id : ids) {
-      sleepers.emplace_back([&](const std::stop_token& stop) {
-        id = ::gettid();
-        named.count_down();
-        while (!stop.stop_requested()) ::usleep(1000);
-      });
-    }
-    named.wait();
-    std::ranges::sort(ids);
-    // A sanitizer may have started one as well.
-    CHECK(std::ranges::includes(worker::threads_started_since(before), ids));
-  }
-  // The cores that each may use.
-  std::multiset<std::string> cores() const {
-    std::multiset<std::string> found;
-    for (const pid_t id : ids) {
-      cpu_set_t set;
-      CPU_ZERO(&set);
-      CHECK(::sched_getaffinity(id, sizeof set, &set) == 0);
-      std::string text;
-      for (int core = 0; core < CPU_SETSIZE; ++core) text += CPU_ISSET(core, &set) ? '1' : '0';
-      found.insert(text);
-    }
-    return found;
-  }
-  std::vector<pid_t> ids;
-  std::latch named;
-  std::vector<std::jthread> sleepers;
-};
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CHECK(::sched_getaffinity(0, sizeof set, &set) == 0);
-  return CPU_COUNT(&set);
-}
-
 void one_core_for_each() {
   const int cores = usable_cores();
   const Threads threads(cores);
-  worker::spread_over_cores(threads.ids);
+  const auto before = threads.cores();
+  worker::DriverThreads driver;
+  driver.adopt(threads.ids);
+  CHECK(threads.cores() == before);
+  driver.keep_apart();
+  driver.keep_apart();
+  driver.let_loose();
   const auto used = threads.cores();
   CHECK(static_cast<int>(std::set(used.begin(), used.end()).size()) == cores);
   for (const auto& set : used) CHECK(std::ranges::count(set, '1') == 1);
+  driver.let_loose();
+  CHECK(threads.cores() == before);
 }
 
 void other_numbers_are_left_alone() {
   const Threads threads(usable_cores() + 1);
   const auto before = threads.cores();
-  worker::spread_over_cores(threads.ids);
+  worker::DriverThreads driver;
+  driver.adopt(threads.ids);
+  driver.keep_apart();
+  CHECK(threads.cores() == before);
+  driver.let_loose();
   CHECK(threads.cores() == before);
 }
 

@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/futex.h"
 #include "check.h"
+#include "opencl/worker/nap_length.h"
+#include "worker/sleeping_threads.h"
 #include "worker/worker_pair.h"
 
 namespace tessera::test {
@@ -215,6 +217,98 @@ void what_entered_unmetered_has_no_foreseen_end() {
   CHECK(gpu.seat().ends_ns.load() == kNoEnd);
 }
 
+// A command that ends when the test says so.
+struct Running {
+  explicit Running(cl_context context) : event(clCreateUserEvent(context, nullptr)) {
+    CHECK(event != nullptr);
+  }
+  ~Running() { clReleaseEvent(event); }
+  worker::Flight flight(bool may_be_blocked = false) const {
+    worker::Flight one;
+    one.event = event;
+    one.may_be_blocked = may_be_blocked;
+    return one;
+  }
+  void end() const { CHECK(clSetUserEventStatus(event, CL_COMPLETE) == CL_SUCCESS); }
+  cl_uint references() const {
+    cl_uint count = 0;
+    CHECK(clGetEventInfo(event, CL_EVENT_REFERENCE_COUNT, sizeof count, &count, nullptr) ==
+          CL_SUCCESS);
+    return count;
+  }
+  cl_event event;
+};
+
+void it_knows_whether_the_device_had_work_since_it_was_last_asked() {
+  const BoardFile file;
+  BoardPage page = BoardPage::open(file.path(), "gpu0");
+  page->tenants[page.register_tenant("lease", 100, kWholeDevice)].grant.store(1);
+  cl_platform_id platform = nullptr;
+  cl_device_id device = nullptr;
+  CHECK(clGetPlatformIDs(1, &platform, nullptr) == CL_SUCCESS);
+  CHECK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr) == CL_SUCCESS);
+  const cl_context context = clCreateContext(nullptr, 1, &device, nullptr, nullptr, nullptr);
+  {
+    Running first(context), second(context), third(context), blocked(context);
+    worker::Gate gate(BoardPage::attach(file.path()), 0);
+    CHECK(!gate.worked_through());
+    gate.entered(first.flight());
+    CHECK(!gate.worked_through());  // it was not there when the one before was asked
+    CHECK(gate.worked_through());
+    gate.entered(second.flight());
+    first.end();
+    CHECK(!gate.worked_through());
+    CHECK(gate.worked_through());
+    page->contended.store(1);
+    CHECK(!gate.worked_through());
+    page->contended.store(0);
+    CHECK(gate.worked_through());
+    gate.entered(third.flight());
+    CHECK(gate.worked_through());
+    // What waits for the client is no work.
+    gate.entered(blocked.flight(true));
+    CHECK(gate.worked_through() && !gate.worked_through());
+    for (const Running* one : {&second, &third, &blocked}) one->end();
+    // Nothing of what has ended is kept.
+    gate.settle();
+    for (const Running* one : {&first, &second, &third, &blocked}) CHECK(one->references() == 1);
+  }
+  clReleaseContext(context);
+}
+
+void naps_grow_while_the_device_has_work_and_are_short_again_when_it_had_none() {
+  worker::NapLength naps;
+  CHECK(naps.next(false) == kShortNap);
+  CHECK(naps.next(true) == 2 * kShortNap);
+  CHECK(naps.next(true) == 4 * kShortNap);
+  for (int i = 0; i < 20; ++i) naps.next(true);
+  CHECK(naps.next(true) == worker::NapLength::kLongest);
+  CHECK(naps.next(false) == kShortNap);
+}
+
+// A driver that computes on the host's cores has a core for each of its threads while others want
+// the GPU, and only then.
+void the_driver_is_kept_apart_while_others_want_the_gpu() {
+  const int cores = usable_cores();
+  if (cores < 2) return;
+  const Threads threads(cores);
+  worker::DriverThreads::of_this_process().adopt(threads.ids);
+  const auto before = threads.cores();
+  Shared gpu;
+  gpu.fill();
+  gpu.finish();
+  CHECK(threads.cores() == before);
+  gpu.take_back();
+  gpu.fill();
+  eventually([&] { return gpu.seat().wants.load() == 1; });
+  CHECK(threads.cores() == before);
+  gpu.grant(monotonic_ns() + 60'000'000'000, true);
+  gpu.finish();
+  for (const auto& own : threads.cores()) CHECK(std::ranges::count(own, '1') == 1);
+  gpu.grant(kNoEnd, false);
+  eventually([&] { return threads.cores() == before; });
+}
+
 void a_session_leaves_its_seat() {
   Shared gpu;
   CHECK(gpu.seat().worker_pid.load() == ::getpid());
@@ -236,5 +330,8 @@ int main() {
   what_waits_for_the_client_keeps_nobody_waiting();
   initial_contents_are_metered();
   what_entered_unmetered_has_no_foreseen_end();
+  it_knows_whether_the_device_had_work_since_it_was_last_asked();
+  naps_grow_while_the_device_has_work_and_are_short_again_when_it_had_none();
   a_session_leaves_its_seat();
+  the_driver_is_kept_apart_while_others_want_the_gpu();
 }

@@ -189,6 +189,33 @@ void kernels_can_be_launched_at_once() {
   CHECK(pair.session().check_suspend().objects == 5);
 }
 
+// NULL is NULL, whether it was set as a buffer or as an address of shared virtual memory.
+void null_arguments_come_back() {
+  for (const bool as_svm : {false, true}) {
+    WorkerPair pair;
+    begin(pair);
+    build(pair);
+    create_kernel(pair);
+    set_arguments(pair);
+    if (as_svm) {
+      wire::SetKernelArgSvm message;
+      message.kernel = kKernel;
+      message.index = 0;
+      pair.send(message);
+    } else {
+      wire::SetKernelArgObject message;
+      message.kernel = kKernel;
+      message.index = 0;
+      pair.send(message);
+    }
+    release(pair, kBuffer);
+    CHECK(launch(pair) == CL_SUCCESS);
+    suspend(pair);
+    resume(pair);
+    CHECK(launch(pair) == CL_SUCCESS);
+  }
+}
+
 void compiled_and_linked_programs_come_back() {
   WorkerPair pair;
   begin(pair);
@@ -357,6 +384,7 @@ int main() {
   buffers_come_back(true);
   images_come_back();
   kernels_can_be_launched_at_once();
+  null_arguments_come_back();
   compiled_and_linked_programs_come_back();
   failed_builds_stay_failed();
   errors_that_were_not_told_are_told_after_the_resume();
