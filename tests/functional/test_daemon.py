@@ -13,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def raw(host: Host, request: bytes) -> bytes:
         while chunk := connection.recv(1 << 16):
             answer += chunk
         return answer
+
+
+def voluntary_switches(pid: int | None) -> int:
+    """How often the process went to sleep."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(
+        int(line.split()[1])
+        for line in status.splitlines()
+        if line.startswith("voluntary_ctxt_switches")
+    )
 
 
 def http(host: Host) -> httpx.Client:
@@ -237,6 +248,16 @@ def test_an_idle_daemon_ends_but_not_while_something_is_leased(fake_host: Host) 
         with fake_host.client() as client:
             client.release("job")
         assert daemon.wait(20) == 0
+
+
+def test_a_daemon_that_nobody_asks_seldom_wakes(fake_host: Host) -> None:
+    """It shares its cores with who computes on them."""
+    fake_host.run("ps")
+    pid = fake_host.daemon_pid()
+    time.sleep(1)  # what the request left to do
+    before = voluntary_switches(pid)
+    time.sleep(5)
+    assert voluntary_switches(pid) - before <= 15
 
 
 def test_a_daemon_does_not_pass_its_secrets_to_native_programs(fake_host: Host) -> None:
