@@ -43,17 +43,18 @@ bool is_open(const EventEntry& event) {
 // The message that sets the argument of this kernel; a value's record may name another one, of
 // which this is a clone.
 Record message_of(const KernelEntry::Argument& argument, Id kernel, std::uint32_t index) {
-  if (argument.what == KernelEntry::Argument::What::object) {
-    wire::SetKernelArgObject message;
+  const auto addressed = [&](auto message) {
     message.kernel = kernel;
     message.index = index;
+    return message;
+  };
+  if (argument.what == KernelEntry::Argument::What::object) {
+    auto message = addressed(wire::SetKernelArgObject{});
     message.target = argument.number;
     return record_of(message);
   }
   if (argument.what == KernelEntry::Argument::What::local) {
-    wire::SetKernelArgLocal message;
-    message.kernel = kernel;
-    message.index = index;
+    auto message = addressed(wire::SetKernelArgLocal{});
     message.size = argument.number;
     return record_of(message);
   }

@@ -197,17 +197,12 @@ void null_arguments_come_back() {
     build(pair);
     create_kernel(pair);
     set_arguments(pair);
-    if (as_svm) {
-      wire::SetKernelArgSvm message;
+    const auto set_null = [&](auto message) {
       message.kernel = kKernel;
       message.index = 0;
       pair.send(message);
-    } else {
-      wire::SetKernelArgObject message;
-      message.kernel = kKernel;
-      message.index = 0;
-      pair.send(message);
-    }
+    };
+    as_svm ? set_null(wire::SetKernelArgSvm{}) : set_null(wire::SetKernelArgObject{});
     release(pair, kBuffer);
     CHECK(launch(pair) == CL_SUCCESS);
     suspend(pair);
