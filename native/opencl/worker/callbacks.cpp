@@ -2,14 +2,9 @@
 #include "opencl/worker/callbacks.h"
 
 #include <algorithm>
-#include <array>
 
 namespace tessera::worker {
 namespace {
-
-constexpr std::array<cl_profiling_info, 5> kTimes{
-    CL_PROFILING_COMMAND_QUEUED, CL_PROFILING_COMMAND_SUBMIT, CL_PROFILING_COMMAND_START,
-    CL_PROFILING_COMMAND_END, CL_PROFILING_COMMAND_COMPLETE};
 
 // How an event ended. Some drivers tell a callback the state that it was asked for, CL_COMPLETE,
 // also when the event failed.
@@ -31,7 +26,8 @@ struct Done {
 
 struct Callbacks::Watching {
   Callbacks* callbacks;
-  std::shared_ptr<EventEntry> event;
+  std::shared_ptr<EventEntry> event;  // of a state
+  std::shared_ptr<Completion> completion;
 };
 
 Callbacks::~Callbacks() {
@@ -43,16 +39,16 @@ void Callbacks::begin() {
   ++outstanding_;
 }
 
-void Callbacks::end(std::shared_ptr<void> buried) {
+void Callbacks::end(Completions::Held buried) {
   const std::lock_guard lock(mutex_);
-  buried_.push_back(std::move(buried));
+  std::ranges::move(buried, std::back_inserter(buried_));
   any_buried_.store(true, std::memory_order_relaxed);
   if (--outstanding_ == 0) none_.notify_all();
 }
 
 void Callbacks::clear_buried() {
   if (!any_buried_.load(std::memory_order_relaxed)) return;
-  std::vector<std::shared_ptr<void>> buried;
+  Completions::Held buried;
   const std::lock_guard lock(mutex_);
   buried.swap(buried_);
   any_buried_.store(false, std::memory_order_relaxed);
@@ -71,93 +67,92 @@ bool Callbacks::wait_for_all(std::chrono::milliseconds limit) {
 void Callbacks::watch(const std::shared_ptr<EventEntry>& event) {
   if (event->watched || event->handle == nullptr) return;
   event->watched = true;
-  auto watching = std::make_unique<Watching>(Watching{this, event});
+  auto completion = event->completion.lock();
+  if (completion == nullptr) return;  // the client has heard of its end
+  watch(completion);
+}
+
+void Callbacks::watch(const std::shared_ptr<Completion>& completion) {
+  auto watching = std::make_unique<Watching>(Watching{this, nullptr, completion});
   begin();
-  const cl_int status = clSetEventCallback(event->handle, CL_COMPLETE, on_end, watching.get());
+  const cl_int status =
+      clSetEventCallback(completion->handle.get(), CL_COMPLETE, on_end, watching.get());
   if (status == CL_SUCCESS) {
     watching.release();
   } else {
-    end(event);
-    report(*event, status);
+    end(completions_.tell_end(completion, status));
   }
 }
 
 void Callbacks::watch_states(const std::shared_ptr<EventEntry>& event) {
   if (event->handle == nullptr) return;
   for (const cl_int state : {CL_SUBMITTED, CL_RUNNING}) {
-    auto watching = std::make_unique<Watching>(Watching{this, event});
+    auto watching = std::make_unique<Watching>(Watching{this, event, event->completion.lock()});
     begin();
     if (clSetEventCallback(event->handle, state, on_state, watching.get()) == CL_SUCCESS) {
       watching.release();
     } else {
-      end(event);
+      end({event});
     }
   }
 }
 
-void Callbacks::report_if_ended(EventEntry& event) {
-  if (event.handle == nullptr) return;
-  cl_int status = CL_QUEUED;
-  if (clGetEventInfo(event.handle, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,
-                     nullptr) != CL_SUCCESS) {
-    return;
-  }
-  if (status <= CL_COMPLETE) report(event, status);
-}
-
-void Callbacks::report(EventEntry& event, cl_int status) {
-  reads_.send_completed();
+void Callbacks::report_failed(EventEntry& event, cl_int status) {
   const std::lock_guard lock(event.report);
   if (event.reported || event.released) return;
-  std::array<std::uint64_t, kTimes.size()> times{};
+  event.reported = true;
   wire::EventDone message;
   message.event = event.id;
   message.status = status;
-  if (event.profiling && status == CL_COMPLETE && event.handle != nullptr) {
-    for (std::size_t i = 0; i < kTimes.size(); ++i) {
-      cl_ulong time = 0;
-      const cl_int got =
-          clGetEventProfilingInfo(event.handle, kTimes[i], sizeof time, &time, nullptr);
-      // Before OpenCL 2.0 a driver has no COMPLETE; then it is END.
-      times[i] = got == CL_SUCCESS || i == 0 ? time : times[i - 1];
-    }
-    message.times = times;
-  }
-  event.reported = true;
   answers_.push(message);
 }
 
 void CL_CALLBACK Callbacks::on_end(cl_event driver_event, cl_int status, void* given) {
   const std::unique_ptr<Watching> watching(static_cast<Watching*>(given));
   Callbacks& callbacks = *watching->callbacks;
+  Completions::Held held{watching->completion};
   try {
-    callbacks.report(*watching->event, how_ended(driver_event, status));
+    std::ranges::move(callbacks.completions_.tell_end(watching->completion,
+                                                      how_ended(driver_event, status)),
+                      std::back_inserter(held));
     callbacks.answers_.channel().flush();
   } catch (const ChannelClosed&) {
     // The receiver finds out by itself; nothing may be thrown through the driver.
   }
-  callbacks.end(std::move(watching->event));
+  watching->completion.reset();
+  callbacks.end(std::move(held));
 }
 
 void CL_CALLBACK Callbacks::on_state(cl_event, cl_int status, void* given) {
   const std::unique_ptr<Watching> watching(static_cast<Watching*>(given));
   Callbacks& callbacks = *watching->callbacks;
   EventEntry& event = *watching->event;
+  Completions::Held held;
   try {
-    const std::lock_guard lock(event.report);
-    // A driver may tell the end here too; that goes by event_done.
-    if (status > CL_COMPLETE && status < event.told_before && !event.reported && !event.released) {
-      event.told = std::min(event.told, status);
-      wire::EventState message;
-      message.event = event.id;
-      message.status = status;
-      callbacks.answers_.push(message);
-      callbacks.answers_.channel().flush();
+    // What runs has got all that it waited for.
+    if (status == CL_RUNNING && watching->completion != nullptr) {
+      held = callbacks.completions_.tell_begin(*watching->completion);
     }
+    callbacks.report_state(event, status);
   } catch (const ChannelClosed&) {
     // As above.
   }
-  callbacks.end(std::move(watching->event));
+  held.push_back(std::move(watching->event));
+  held.push_back(std::move(watching->completion));
+  callbacks.end(std::move(held));
+}
+
+void Callbacks::report_state(EventEntry& event, cl_int status) {
+  const std::lock_guard lock(event.report);
+  // A driver may tell the end here too; that goes by event_done.
+  if (status <= CL_COMPLETE || status >= event.told_before) return;
+  if (event.reported || event.released) return;
+  event.told = std::min(event.told, status);
+  wire::EventState message;
+  message.event = event.id;
+  message.status = status;
+  answers_.push(message);
+  answers_.channel().flush();
 }
 
 void Callbacks::when_done(cl_event event, std::function<void(cl_int)> done) {
@@ -169,7 +164,7 @@ void Callbacks::when_done(cl_event event, std::function<void(cl_int)> done) {
     given.release();
     return;
   }
-  end(std::move(given->event));
+  end({std::move(given->event)});
   given->function(status);
 }
 
@@ -183,7 +178,7 @@ void CL_CALLBACK Callbacks::on_done(cl_event driver_event, cl_int status, void* 
   }
   auto event = std::move(done->event);
   done.reset();
-  callbacks.end(std::move(event));
+  callbacks.end({std::move(event)});
 }
 
 }  // namespace tessera::worker
