@@ -136,8 +136,8 @@ cl_int CL_API_CALL clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem bu
 }
 
 cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem buffer,
-                                        cl_bool blocking_write, size_t offset, size_t cb, const void* ptr,
-                                        cl_uint num_events_in_wait_list,
+                                        cl_bool blocking_write, size_t offset, size_t cb,
+                                        const void* ptr, cl_uint num_events_in_wait_list,
                                         const cl_event* event_wait_list, cl_event* event) {
   return guarded([&] {
     Command command(command_queue, CL_COMMAND_WRITE_BUFFER, num_events_in_wait_list,
@@ -175,11 +175,11 @@ cl_int CL_API_CALL clEnqueueReadBufferRect(cl_command_queue command_queue, cl_me
 }
 
 cl_int CL_API_CALL clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffer,
-                                            cl_bool blocking_write, const size_t* buffer_origin, const size_t* host_origin,
-                                            const size_t* region, size_t buffer_row_pitch,
-                                            size_t buffer_slice_pitch, size_t host_row_pitch,
-                                            size_t host_slice_pitch, const void* ptr,
-                                            cl_uint num_events_in_wait_list,
+                                            cl_bool blocking_write, const size_t* buffer_origin,
+                                            const size_t* host_origin, const size_t* region,
+                                            size_t buffer_row_pitch, size_t buffer_slice_pitch,
+                                            size_t host_row_pitch, size_t host_slice_pitch,
+                                            const void* ptr, cl_uint num_events_in_wait_list,
                                             const cl_event* event_wait_list, cl_event* event) {
   return guarded([&] {
     Command command(command_queue, CL_COMMAND_WRITE_BUFFER_RECT, num_events_in_wait_list,
@@ -205,7 +205,8 @@ void* CL_API_CALL clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buff
   return guarded_create(errcode_ret, [&] {
     Command command(command_queue, CL_COMMAND_MAP_BUFFER, num_events_in_wait_list, event_wait_list,
                     event);
-    return map_buffer(command, command.mem(buffer), blocking_map != CL_FALSE, map_flags, offset, cb);
+    return map_buffer(command, command.mem(buffer), blocking_map != CL_FALSE, map_flags, offset,
+                      cb);
   });
 }
 

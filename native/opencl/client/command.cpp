@@ -66,8 +66,11 @@ void Command::post_nothing(bool blocking) {
 
 Command::Ending Command::begin_ending(bool blocking) {
   if (!blocking) return Ending::open;
-  const auto complete = [](cl_event event) { return require<Event>(event).status() == CL_COMPLETE; };
-  const bool at_once = queue_.idle() && std::all_of(given_list_, given_list_ + given_count_, complete);
+  const auto complete = [](cl_event event) {
+    return require<Event>(event).status() == CL_COMPLETE;
+  };
+  const bool at_once =
+      queue_.idle() && std::all_of(given_list_, given_list_ + given_count_, complete);
   if (!always_waits_ && (at_once || session().unfinished().none())) return Ending::fence;
   wants_event_ = true;
   return Ending::waited;

@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "opencl/client/event.h"
+#include "opencl/client/host_work.h"
 #include "opencl/client/mem.h"
 #include "opencl/client/queue.h"
 #include "opencl/client/session.h"
-#include "opencl/client/host_work.h"
 #include "opencl/client/transfer.h"
 #include "transport/bulk_copy.h"
 
@@ -107,8 +107,8 @@ class Command {
     return reading.state();
   }
 
-  // The same way out. The bytes were copied or sent before it returns, unless an earlier read of the
-  // program is still to bring them (write_later). `prepare` may be copied and called later.
+  // The same way out. The bytes were copied or sent before it returns, unless an earlier read of
+  // the program is still to bring them (write_later). `prepare` may be copied and called later.
   template <class Message, class Prepare>
   void write(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
              bool blocking, const Prepare& prepare) {
@@ -179,8 +179,9 @@ class Command {
   // Waits for all that the command, which is not sent yet, would wait for.
   void wait_for_turn();
 
-  // Writes what the program's memory has when the command's turn has come: an earlier read, which the
-  // command waits for, fills it. That takes a queue of its own, and a command here that waits for it.
+  // Writes what the program's memory has when the command's turn has come: an earlier read, which
+  // the command waits for, fills it. That takes a queue of its own, and a command here that waits
+  // for it.
   template <class Message, class Prepare>
   void write_later(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
                    const Prepare& prepare) {
@@ -225,8 +226,8 @@ class Command {
   bool always_waits_ = false;
   Ref<Event> event_;
   std::uint64_t last_number_ = 0;  // of the command's messages, in its queue
-  wire::Id hidden_ = 0;           // of the previous piece, out of order
-  std::vector<wire::Id> folded_;  // events of the markers that stand for a long wait list
+  wire::Id hidden_ = 0;            // of the previous piece, out of order
+  std::vector<wire::Id> folded_;   // events of the markers that stand for a long wait list
 };
 
 }  // namespace tessera::client

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A command that does nothing ends when the work may begin; a user event, which only this process can
-// complete, holds a second one, the visible command, back until the work is done. Waiting for the
-// first in the call was refused: the program may complete an event of the wait-list itself, right after
-// the call.
+// A command that does nothing ends when the work may begin; a user event, which only this process
+// can complete, holds a second one, the visible command, back until the work is done. Waiting for
+// the first in the call was refused: the program may complete an event of the wait-list itself,
+// right after the call.
 #include "opencl/client/host_work.h"
 
 #include <memory>

@@ -116,8 +116,9 @@ cl_int CL_API_CALL clEnqueueReadImage(cl_command_queue command_queue, cl_mem ima
 
 cl_int CL_API_CALL clEnqueueWriteImage(cl_command_queue command_queue, cl_mem image,
                                        cl_bool blocking_write, const size_t* origin,
-                                       const size_t* region, size_t input_row_pitch, size_t input_slice_pitch,
-                                       const void* ptr, cl_uint num_events_in_wait_list,
+                                       const size_t* region, size_t input_row_pitch,
+                                       size_t input_slice_pitch, const void* ptr,
+                                       cl_uint num_events_in_wait_list,
                                        const cl_event* event_wait_list, cl_event* event) {
   return guarded([&] {
     Command command(command_queue, CL_COMMAND_WRITE_IMAGE, num_events_in_wait_list, event_wait_list,

@@ -40,9 +40,10 @@ Mem::Mem(Context& context, Parts parts, Ref<Mem> parent, Charge charge)
 Mem::~Mem() {
   if (destructors_.empty()) return;
   try {
-    session().when_gone(id(), [context = context_, handle = handle(), registered = std::move(destructors_)] {
-      run_destructors(handle, registered);
-    });
+    session().when_gone(
+        id(), [context = context_, handle = handle(), registered = std::move(destructors_)] {
+          run_destructors(handle, registered);
+        });
   } catch (...) {  // no memory, no thread: nothing can be told to the program
   }
 }

@@ -8,8 +8,8 @@
 #include "generated/messages_event.h"
 #include "generated/messages_svm.h"
 #include "opencl/client/command.h"
-#include "opencl/client/svm.h"
 #include "opencl/client/host_work.h"
+#include "opencl/client/svm.h"
 
 namespace tessera::client {
 namespace {
@@ -24,10 +24,10 @@ std::shared_ptr<const ReadState> read(Command& command, const void* from, void* 
                                       bool blocking) {
   const ReadBox box{.at = static_cast<std::byte*>(to), .row_bytes = size};
   return command.read<wire::SvmRead>({size, 1, 1}, 1, box, blocking,
-                              [&](wire::SvmRead& message, const Piece& piece) {
-                                message.address = address_of(from) + piece.offset[0];
-                                message.size = piece.region[0];
-                              });
+                                     [&](wire::SvmRead& message, const Piece& piece) {
+                                       message.address = address_of(from) + piece.offset[0];
+                                       message.size = piece.region[0];
+                                     });
 }
 
 void write(Command& command, const void* from, const void* to, size_t size) {
@@ -198,8 +198,8 @@ cl_int CL_API_CALL clEnqueueSVMUnmap(cl_command_queue command_queue, void* svm_p
     ensure(svm_ptr != nullptr && is_svm(command.context(), svm_ptr, 1), CL_INVALID_VALUE);
     SvmTable& table = command.session().svm();
     const auto mapping = table.take_mapping(svm_ptr);
-    const bool untouched =
-        mapping && mapping->read != nullptr && !mapping->read->landed.load(std::memory_order_acquire);
+    const bool untouched = mapping && mapping->read != nullptr &&
+                           !mapping->read->landed.load(std::memory_order_acquire);
     const bool nothing_to_write =
         !mapping || !mapping->writes || untouched || table.shares_pages(address_of(svm_ptr));
     if (nothing_to_write) return command.post_nothing();

@@ -89,7 +89,8 @@ struct ReadState {
   bool past_caches = false;
   std::atomic<std::size_t> left{0};
   std::atomic<cl_int> status{CL_SUCCESS};
-  std::atomic<bool> landed{false};    // nothing is written any more; true before the event is complete
+  std::atomic<bool> landed{
+      false};  // nothing is written any more; true before the event is complete
   std::atomic<bool> finished{false};  // the event knows it too
 };
 

@@ -97,7 +97,7 @@ void Callbacks::watch_states(const std::shared_ptr<EventEntry>& event) {
   }
 }
 
-void Callbacks::report_failed(EventEntry& event, cl_int status) {
+void Callbacks::report_end(EventEntry& event, cl_int status) {
   const std::lock_guard lock(event.report);
   if (event.reported || event.released) return;
   event.reported = true;
@@ -112,9 +112,9 @@ void CL_CALLBACK Callbacks::on_end(cl_event driver_event, cl_int status, void* g
   Callbacks& callbacks = *watching->callbacks;
   Completions::Held held{watching->completion};
   try {
-    std::ranges::move(callbacks.completions_.tell_end(watching->completion,
-                                                      how_ended(driver_event, status)),
-                      std::back_inserter(held));
+    std::ranges::move(
+        callbacks.completions_.tell_end(watching->completion, how_ended(driver_event, status)),
+        std::back_inserter(held));
     callbacks.answers_.channel().flush();
   } catch (const ChannelClosed&) {
     // The receiver finds out by itself; nothing may be thrown through the driver.

@@ -33,8 +33,9 @@ class Callbacks {
   void watch(const std::shared_ptr<Completion>& read);
   // event_state is sent for CL_SUBMITTED and CL_RUNNING.
   void watch_states(const std::shared_ptr<EventEntry>& event);
-  // The event of a command that could not be enqueued, or that the driver takes no callback for.
-  void report_failed(EventEntry& event, cl_int status);
+  // The end of an event whose end Completions does not know of: a user event's, or that of a
+  // command that could not be enqueued. Twice is once.
+  void report_end(EventEntry& event, cl_int status);
 
   // Calls `done(status)` on a thread of the driver, or here, when the event ends; `event` is kept
   // until then. If the driver refuses, `done` is called here with its error.

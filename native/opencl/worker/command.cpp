@@ -36,8 +36,7 @@ Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<cons
       followed_(session.may_fail_later()) {
   if (event_id_ != 0) session.objects().require_new(event_id_);
   check(queue_->poison);
-  const std::size_t count =
-      wait_list.size() + (scrub_.get() != nullptr ? 1 : 0) + fences_.size();
+  const std::size_t count = wait_list.size() + (scrub_.get() != nullptr ? 1 : 0) + fences_.size();
   if (count > kInline) many_.resize(count);
   for (const Id id : wait_list) add_wait(waits_++, id);
   if (scrub_.get() != nullptr) wait_at(waits_++) = scrub_.get();
@@ -110,7 +109,7 @@ void Command::succeeded() {
   entry->context = context_;
   entry->queue = queue_;
   entry->number = queue_->enqueued;
-  if (entry->poison != CL_SUCCESS) return session_.callbacks().report_failed(*entry, entry->poison);
+  if (entry->poison != CL_SUCCESS) return session_.callbacks().report_end(*entry, entry->poison);
   clRetainEvent(event_);
   entry->handle = event_;
   entry->profiling = queue_->profiling;
@@ -186,7 +185,7 @@ void Command::failed() {
     entry->context = context_;
     entry->queue = queue_;
     entry->poison = status_;
-    session_.callbacks().report_failed(*entry, status_);
+    session_.callbacks().report_end(*entry, status_);
   }
   session_.answers().deferred_error(queue_->id, status_, opcode_);
 }

@@ -76,8 +76,8 @@ class Command {
     return status_;
   }
   cl_event own_event() const { return event_; }
-  // A command that brings data calls hold_news() before it runs, and tells Completions of itself when
-  // its data has a place: the client must not hear of the command's end earlier.
+  // A command that brings data calls hold_news() before it runs, and tells Completions of itself
+  // when its data has a place: the client must not hear of the command's end earlier.
   void hold_news() { news_held_ = true; }
   // The client takes the command, which has an event of its own, for complete.
   void fence();
@@ -117,7 +117,7 @@ class Command {
   std::uint64_t estimate_ns_ = 0;
   bool news_held_ = false;
   cl_int status_ = CL_SUCCESS;
-  const Retained<cl_event> scrub_;               // what fresh memory still waits for
+  const Retained<cl_event> scrub_;                // what fresh memory still waits for
   const std::vector<Retained<cl_event>> fences_;  // what the client takes for complete
   std::size_t waits_ = 0;
   std::array<cl_event, kInline> few_;

@@ -99,7 +99,8 @@ Completions::List Completions::before(std::uint64_t position) {
   while (at != list_.begin() && std::prev(at)->first >= position) --at;
   while (at != list_.begin()) {
     --at;
-    if (at->second != nullptr) found.push_back({.completion = at->second, .event = at->second->event});
+    if (at->second != nullptr)
+      found.push_back({.completion = at->second, .event = at->second->event});
   }
   return found;
 }
@@ -157,8 +158,8 @@ void Completions::send(const List& ended) {
 
 void Completions::send_read(Completion& read) {
   const cl_int status = read.status();
-  answers_.read_done(read.ticket, status,
-                     status == CL_COMPLETE ? read.landing->payload() : Bulk(), false);
+  answers_.read_done(read.ticket, status, status == CL_COMPLETE ? read.landing->payload() : Bulk(),
+                     false);
   read.landing = nullptr;
 }
 

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ends are told in an order from which a program may draw conclusions: when it hears that a command
-// is complete, the bytes of every read, the text of every kernel and the end of every event that the
-// command waited for have been sent before.
+// is complete, the bytes of every read, the text of every kernel and the end of every event that
+// the command waited for have been sent before.
 //
 // Nobody keeps a graph for that. Commands get numbers as they are enqueued, and a command waits for
-// earlier ones only. Who is about to tell an end looks at all the unfinished commands before it, the
-// latest first: what the command waited for has ended by then and is found, and what that one waited
-// for is earlier still, is looked at later, and is found as well. All that was found goes at once,
-// the bytes first, each kind in the order of its numbers. Two threads that look at the same time find
-// two such sets, and one is sent after the other.
+// earlier ones only. Who is about to tell an end looks at all the unfinished commands before it,
+// the latest first: what the command waited for has ended by then and is found, and what that one
+// waited for is earlier still, is looked at later, and is found as well. All that was found goes at
+// once, the bytes first, each kind in the order of its numbers. Two threads that look at the same
+// time find two such sets, and one is sent after the other.
 //
-// Refused: the graph in the client (every command pays for it, and a program that never asks lets it
-// grow), and telling each end by a callback of its own (it costs the device's thread more than the
-// launch of a small kernel, and the order of callbacks is the driver's).
+// Refused: the graph in the client (every command pays for it, and a program that never asks lets
+// it grow), and telling each end by a callback of its own (it costs the device's thread more than
+// the launch of a small kernel, and the order of callbacks is the driver's).
 //
 // The driver is never called with a lock held: it may call back from inside.
 #pragma once
@@ -73,8 +73,9 @@ class Completions {
 
   // Behind all that was enqueued so far.
   std::uint64_t position() const { return next_.load(std::memory_order_relaxed); }
-  // Sends what has ended of all that was enqueued before `position`, and what kernels printed. To be
-  // called when something before `position` is known to have ended, before the client hears of it.
+  // Sends what has ended of all that was enqueued before `position`, and what kernels printed. To
+  // be called when something before `position` is known to have ended, before the client hears of
+  // it.
   void tell(std::uint64_t position = kAll);
   // Holds what may be the last of objects of the driver, which a callback must not give back.
   using Held = std::vector<std::shared_ptr<void>>;

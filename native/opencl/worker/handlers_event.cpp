@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "opencl/worker/event_status.h"
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
@@ -73,7 +74,7 @@ cl_int Session::set_user_event(cl_event event, cl_int status) {
 
 void Session::handle(const wire::SubscribeEvent& m, Incoming&) {
   const auto event = objects_.share<EventEntry>(m.event);
-  if (event->poison != CL_SUCCESS) return callbacks_.report_failed(*event, event->poison);
+  if (event->poison != CL_SUCCESS) return callbacks_.report_end(*event, event->poison);
   if (m.every_state != 0) {
     event->every_state = true;
     callbacks_.watch_states(event);
@@ -87,9 +88,9 @@ void Session::handle(const wire::SubscribeEvent& m, Incoming&) {
   channel_.flush();
 }
 
-// An unmap or a map without bytes: complete when its wait list is, and in order when its queue is. Out
-// of order it is no marker, which without a list waits for the whole queue, and with one does so too
-// in some drivers.
+// An unmap or a map without bytes: complete when its wait list is, and in order when its queue is.
+// Out of order it is no marker, which without a list waits for the whole queue, and with one does
+// so too in some drivers.
 void Session::handle(const wire::EnqueueNothing& m, Incoming&) {
   Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
   cl_mem nothing = nullptr;
@@ -101,9 +102,8 @@ void Session::handle(const wire::EnqueueNothing& m, Incoming&) {
   const cl_int status = command.run(
       [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
         if (nothing == nullptr) return clEnqueueMarkerWithWaitList(queue, count, list, event);
-        return clEnqueueMigrateMemObjects(queue, 1, &nothing,
-                                          CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, count, list,
-                                          event);
+        return clEnqueueMigrateMemObjects(
+            queue, 1, &nothing, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, count, list, event);
       },
       m.fence != 0);
   if (status == CL_SUCCESS && m.fence != 0) command.fence();
@@ -151,6 +151,11 @@ bool Session::wait_for_events(std::uint64_t sequence, std::span<const Id> ids) {
     }
   }
   completions_.tell(position);
+  for (const auto& event : events) {
+    if (event->user && event->handle != nullptr && has_ended(event->handle)) {
+      callbacks_.report_end(*event, status_of(event->handle));
+    }
+  }
   if (failed && status == CL_SUCCESS) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
   answers_.reply(sequence, status);
   return true;

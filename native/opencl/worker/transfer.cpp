@@ -57,8 +57,8 @@ void finish_blocking(Command& command, const ReadRequest& request,
 
 void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
   Completions& completions = command.session().completions();
-  const auto read = completions.add_read(command.own_event(), command.event_entry(),
-                                         request.ticket, std::move(landing));
+  const auto read = completions.add_read(command.own_event(), command.event_entry(), request.ticket,
+                                         std::move(landing));
   if (command.event_entry() != nullptr) command.event_entry()->watched = true;
   command.session().callbacks().watch(read);
   // Some drivers do not call back for an event that has failed already.
