@@ -189,6 +189,7 @@ class Command {
                       [=, aside = queue_.transfers()] {
                         Command command(aside->handle(), CL_COMMAND_WRITE_BUFFER, 0, nullptr,
                                         nullptr);
+                        command.always_wait();  // what waits for this write was sent before it
                         command.write_now<Message>(region, element_bytes, from, true, prepare);
                       });
   }
