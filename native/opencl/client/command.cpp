@@ -164,8 +164,10 @@ void Command::Step::sent() {
   command_.folded_.clear();
 }
 
-Command::Reading::Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches)
+Command::Reading::Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches,
+                          bool blocking)
     : command_(command), state_(std::make_shared<ReadState>()), pieces_(pieces) {
+  if (blocking) waiter_.emplace(command.session());
   state_->queue = Ref<Queue>(command.queue_);
   if (keeps != nullptr) state_->keeps = Ref<Mem>(*keeps);
   state_->past_caches = past_caches;

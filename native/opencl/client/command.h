@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -89,12 +90,12 @@ class Command {
                                         const ReadBox& to, bool blocking, Prepare&& prepare,
                                         Mem* keeps = nullptr) {
     const Cutting cutting(region, element_bytes);
-    Reading reading(*this, keeps, cutting.count(), to.bytes() >= kPastCaches);
+    Reading reading(*this, keeps, cutting.count(), to.bytes() >= kPastCaches, blocking);
     for (std::size_t i = 0; i < cutting.count(); ++i) {
       const Piece piece = cutting.at(i);
       Message message;
       prepare(message, piece);
-      message.blocking = blocking && cutting.count() == 1 ? 1 : 0;
+      message.blocking = reading.is_waited_for_by_worker() ? 1 : 0;
       {
         Step step(*this, i, cutting.count());
         message.ticket = reading.expect(part_of(to, piece, element_bytes), step.number());
@@ -198,7 +199,11 @@ class Command {
   class Reading {
    public:
     std::shared_ptr<const ReadState> state() const { return state_; }
-    Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches);
+    Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches, bool blocking);
+    // The worker does nothing else until it has answered, or else it pushes the bytes.
+    bool is_waited_for_by_worker() const {
+      return waiter_ && pieces_ == 1 && (waiter_->alone() || command_.queue_.has_failure());
+    }
     std::uint64_t expect(const ReadBox& to, std::uint64_t number);
     // Waits while too many of the `sent` pieces are under way.
     void keep_window(std::size_t sent);
@@ -209,6 +214,7 @@ class Command {
     Command& command_;
     std::shared_ptr<ReadState> state_;
     std::size_t pieces_;
+    std::optional<Session::Waiter> waiter_;  // of a blocking read
     std::uint64_t last_number_ = 0;
     bool counted_ = false;
   };

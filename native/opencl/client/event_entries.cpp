@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 
 #include "generated/client_entries.h"
 #include "generated/messages_event.h"
@@ -12,6 +13,25 @@ namespace tessera::client {
 namespace {
 
 constexpr std::size_t kMaxIdsPerMessage = 4096;
+
+// How long until the worker is asked again: some drivers never call back for a command that fails
+// because another did.
+constexpr std::chrono::milliseconds kAskAgain{100};
+
+bool all_ended(std::span<const Ref<Event>> events) {
+  return std::ranges::all_of(events, [](const auto& event) { return event->ended(); });
+}
+
+// Asks the worker to push the ends, and waits for them.
+void wait_for_news(Session& session, std::span<const Ref<Event>> events) {
+  session.count_round_trip();
+  for (const auto& event : events) event->subscribe(false);
+  while (!session.wait_for([&] { return all_ended(events); }, kAskAgain)) {
+    for (const auto& event : events) {
+      if (!event->ended()) event->ask();
+    }
+  }
+}
 
 // Asks the worker to wait for the events, and takes over what it says. Returns the first bad
 // answer.
@@ -27,6 +47,21 @@ cl_int wait_in_worker(Session& session, std::span<const Ref<Event>> events) {
     if (status == CL_SUCCESS) status = reply.status;
     events = events.subspan(part.size());
   }
+  return status;
+}
+
+// Returns the first bad answer.
+cl_int wait_for_open(Session& session, std::span<const Ref<Event>> events) {
+  const Session::Waiter here(session);
+  if (!here.alone()) {
+    wait_for_news(session, events);
+    return CL_SUCCESS;
+  }
+  const cl_int status = wait_in_worker(session, events);
+  if (status == CL_SUCCESS) {
+    for (const auto& event : events) event->on_done(CL_COMPLETE, {});
+  }
+  session.wait_until([&] { return status < 0 || all_ended(events); });
   return status;
 }
 
@@ -76,16 +111,7 @@ void wait_for_events(std::span<const Ref<Event>> events) {
     if (!event->ended()) open.push_back(event);
   }
   cl_int status = CL_SUCCESS;
-  if (!open.empty()) {
-    status = wait_in_worker(session, open);
-    if (status == CL_SUCCESS) {
-      for (const auto& event : open) event->on_done(CL_COMPLETE, {});
-    }
-    session.wait_until([&] {
-      return status < 0 || std::all_of(open.begin(), open.end(),
-                                       [](const auto& event) { return event->ended(); });
-    });
-  }
+  if (!open.empty()) status = wait_for_open(session, open);
   const bool failed = std::any_of(events.begin(), events.end(),
                                   [](const auto& event) { return event->status() < 0; });
   ensure(!failed || session.lost(), CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);

@@ -7,6 +7,7 @@
 
 #include "generated/client_entries.h"
 #include "generated/messages_queue.h"
+#include "opencl/client/command.h"
 #include "opencl/client/generated_support.h"
 #include "opencl/client/info.h"
 #include "opencl/client/session.h"
@@ -64,6 +65,28 @@ void release_reference(Queue& queue) {
   queue.drop();
 }
 
+namespace {
+
+cl_int finish_in_worker(Queue& queue) {
+  queue.take_failure();
+  wire::FinishQueue message;
+  message.queue = queue.id();
+  return queue.session().call(message).status;
+}
+
+// By a marker behind everything, whose end the worker pushes.
+void finish_by_marker(Queue& queue) {
+  cl_event handle = nullptr;
+  Command command(queue.handle(), CL_COMMAND_MARKER, 0, nullptr, &handle);
+  wire::EnqueueMarker message;
+  command.post(message);
+  // The program's reference to the event is ours here.
+  const auto marker = Ref<Event>::adopt(&require<Event>(handle));
+  wait_for_events(std::span(&marker, 1));
+}
+
+}  // namespace
+
 cl_int finish(Queue& queue) {
   std::uint64_t number;
   {
@@ -71,12 +94,21 @@ cl_int finish(Queue& queue) {
     const std::lock_guard lock(queue.order());
     number = queue.sent();
   }
-  wire::FinishQueue message;
-  message.queue = queue.id();
-  const Reply reply = queue.session().call(message);
+  cl_int status = CL_SUCCESS;
+  const Session::Waiter here(queue.session());
+  if (!here.alone() && !queue.has_failure()) {
+    try {
+      finish_by_marker(queue);
+    } catch (const SessionLost&) {
+      throw;
+    } catch (const ApiError&) {
+      queue.note_failure();
+    }
+  }
+  if (here.alone() || queue.has_failure()) status = finish_in_worker(queue);
   queue.session().wait_until([&] { return queue.reads_arrived(number); });
   queue.set_complete(number);
-  return reply.status;
+  return status;
 }
 
 namespace {

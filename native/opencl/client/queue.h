@@ -41,6 +41,11 @@ class Queue final : public Typed<Queue> {
   }
   bool idle() const { return is_complete(sent()); }
 
+  // A command could not be enqueued: the next finish reports it.
+  void note_failure() noexcept { failed_.store(true, std::memory_order_release); }
+  bool take_failure() noexcept { return failed_.exchange(false, std::memory_order_acq_rel); }
+  bool has_failure() const { return failed_.load(std::memory_order_acquire); }
+
   // A queue of the same device, in order, for transfers that the client adds.
   Ref<Queue> transfers();
 
@@ -58,6 +63,7 @@ class Queue final : public Typed<Queue> {
   std::mutex order_;
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> complete_{0};
+  std::atomic<bool> failed_{false};
   std::mutex reads_mutex_;
   std::multiset<std::uint64_t> reads_;
   std::atomic<std::size_t> read_count_{0};

@@ -138,6 +138,7 @@ Reply Session::call_encoded(std::uint16_t opcode, std::span<const std::byte> fie
     if (--calls_being_sent_ == 0) early_replies_.clear();
   }
   count_round_trip();
+  const Waiter here(*this);
   try {
     wait_until([&] { return pending.done.load(std::memory_order_acquire); });
   } catch (...) {
@@ -177,32 +178,42 @@ void Session::handle(const wire::Reply& message, Incoming& incoming) {
 
 // ---- receiving
 
-void Session::wait(Condition done) {
-  if (done()) return;
+bool Session::wait(Condition done, Deadline deadline) {
+  if (done()) return true;
   flush();
   std::unique_lock lock(waiting_mutex_);
   while (!done()) {
     if (lost()) throw SessionLost();
+    if (std::chrono::steady_clock::now() >= deadline) return false;
     if (!leading_) {
       leading_ = true;
       lock.unlock();
-      lead(done);
+      lead(done, deadline);
       lock.lock();
       leading_ = false;
       if (followers_ != 0) waiting_.notify_all();
     } else {
       ++followers_;
-      waiting_.wait(lock);
+      if (deadline == kForEver) {
+        waiting_.wait(lock);
+      } else {
+        waiting_.wait_until(lock, deadline);
+      }
       --followers_;
     }
   }
+  return true;
 }
 
-void Session::lead(Condition done) {
+void Session::lead(Condition done, Deadline deadline) {
   Wait patience = kLookAgain;
   patience.spin = device_idle();
   leading_for = this;
   while (!done() && !lost()) {
+    if (deadline != kForEver) {
+      patience.timeout = deadline - std::chrono::steady_clock::now();
+      if (patience.timeout <= 0ns) break;
+    }
     if (!receive_one(patience)) continue;
     send_parked();
     const std::lock_guard lock(waiting_mutex_);

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -133,8 +134,30 @@ class Session {
   // SessionLost. Counts nothing.
   template <class Callable>
   void wait_until(const Callable& done) {
-    wait(Condition(done));
+    wait(Condition(done), kForEver);
   }
+  // The same for at most this long; false: it does not hold yet.
+  template <class Callable>
+  bool wait_for(const Callable& done, std::chrono::milliseconds longest) {
+    return wait(Condition(done), std::chrono::steady_clock::now() + longest);
+  }
+  // A thread that is about to wait for the worker, as long as this lives.
+  class Waiter {
+   public:
+    explicit Waiter(Session& session)
+        : session_(session),
+          first_(session.waiters_.fetch_add(1, std::memory_order_relaxed) == 0) {}
+    ~Waiter() { session_.waiters_.fetch_sub(1, std::memory_order_relaxed); }
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    // No other thread waits: the worker may do nothing else meanwhile, which is the shortest way.
+    // Else it should go on receiving, and push the end.
+    bool alone() const { return first_; }
+
+   private:
+    Session& session_;
+    const bool first_;
+  };
   // Returns when the worker has handled everything sent before: one round trip.
   void synchronise();
   // A command failed, or the program made a user event fail.
@@ -220,8 +243,10 @@ class Session {
 
   std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk);
   Reply call_encoded(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk);
-  void wait(Condition done);
-  void lead(Condition done);
+  using Deadline = std::chrono::steady_clock::time_point;
+  static constexpr Deadline kForEver = Deadline::max();
+  bool wait(Condition done, Deadline deadline);
+  void lead(Condition done, Deadline deadline);
   bool receive_one(Wait wait);
   void handle_incoming(Incoming& incoming);
   void on_stall();
@@ -247,6 +272,7 @@ class Session {
   SvmTable svm_;
   CallbackThread callbacks_;
 
+  std::atomic<std::size_t> waiters_{0};
   std::mutex waiting_mutex_;
   std::condition_variable waiting_;
   std::size_t followers_ = 0;

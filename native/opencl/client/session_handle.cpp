@@ -162,7 +162,10 @@ void Session::handle(const wire::DeferredError& message, Incoming&) {
   if (object == nullptr || message.status >= 0) return;
   // A queue's failed commands are reported by its next finish; only a queue that was never made is
   // dead.
-  if (object->kind() == Kind::queue && opcode != wire::Opcode::create_queue) return;
+  if (object->kind() == Kind::queue && opcode != wire::Opcode::create_queue) {
+    static_cast<Queue*>(object)->note_failure();
+    return;
+  }
   object->set_poison(message.status);
 }
 
