@@ -160,8 +160,7 @@ class Guest {
 
   // By the image's own files. Its home is the program's, unless the image says another one.
   User find_out_who() {
-    const auto user =
-        find_user(request_.user, read_names("/etc/passwd"), read_names("/etc/group"));
+    const auto user = find_user(request_.user, read_names("/etc/passwd"), read_names("/etc/group"));
     if (!user) throw NotStarted(0, "the user '" + request_.user + "', whom it does not know");
     const auto is_home = [](const std::string& word) { return word.starts_with("HOME="); };
     if (std::ranges::none_of(request_.variables, is_home)) {

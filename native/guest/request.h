@@ -20,7 +20,7 @@ struct Request {
   std::vector<std::string> variables;
   std::string directory = "/";
   std::string hostname = "tessera";
-  std::string user;  // USER[:GROUP], as the image says it
+  std::string user;                      // USER[:GROUP], as the image says it
   std::vector<std::string> shares;       // where the disks behind the image's are mounted, in order
   std::optional<TerminalSize> terminal;  // none: three pipes
 

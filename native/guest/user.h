@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who a program of an image is: USER[:GROUP] by the image's own /etc/passwd and /etc/group, which are
-// known inside of the machine only. The init is static, so the C library's own lookup, which loads
-// further libraries, is out of its reach; and the answer is to be a sandbox's
+// Who a program of an image is: USER[:GROUP] by the image's own /etc/passwd and /etc/group, which
+// are known inside of the machine only. The init is static, so the C library's own lookup, which
+// loads further libraries, is out of its reach; and the answer is to be a sandbox's
 // (src/tessera/sandbox/inside.py). tests/helpers/users.txt says for both what it is.
 #pragma once
 

@@ -228,7 +228,10 @@ def test_an_image_with_a_user_runs_for_a_caller_who_has_one_number(
         image = other.copied(Path(images.json("image", "show", "of-root")["path"]))
         reading = "/bin/busybox cat /srv/closed; /bin/busybox cat /srv/root; echo x >/root/x"
         done = other.run(*words("--sandbox", str(image), "/bin/sh", "-c", reading))
-        assert (done.stdout, "/srv/closed': Permission denied" in done.stderr) == ("of root\n", True)
+        assert (done.stdout, "/srv/closed': Permission denied" in done.stderr) == (
+            "of root\n",
+            True,
+        )
 
 
 @AS_ROOT

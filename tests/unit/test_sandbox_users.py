@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tessera.sandbox import idmap
 from tessera.sandbox.idmap import IdMap, Range, first_range
 from tessera.sandbox.inside import User, find_user
 
@@ -56,7 +57,9 @@ def inside_of(text: str) -> dict[int, int]:
     found: dict[int, int] = {}
     for line in text.splitlines():
         inside, outside, count = map(int, line.split())
-        found.update(zip(range(inside, inside + count), range(outside, outside + count), strict=True))
+        found.update(
+            zip(range(inside, inside + count), range(outside, outside + count), strict=True)
+        )
     return found
 
 
@@ -87,3 +90,30 @@ def test_every_number_has_one_place_and_the_users_is_the_callers(own: int, count
 )
 def test_numbers_that_a_host_sets_aside(lines: list[str], found: Range | None) -> None:
     assert first_range(lines, {"1000", "me"}) == found
+
+
+@pytest.mark.parametrize(
+    ("uid", "line", "helpers", "enough"),
+    [
+        (0, "other:1:2", "", True),
+        (1000, "1000:100:65536", "newuidmap newgidmap", True),
+        (1000, "1000:100:65536", "newuidmap", False),
+        (1000, "other:1:2", "newuidmap newgidmap", False),
+    ],
+)
+def test_who_has_a_number_for_each_user_of_an_image(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    uid: int,
+    line: str,
+    helpers: str,
+    enough: bool,
+) -> None:
+    (tmp_path / "aside").write_text(line)
+    for name in helpers.split():
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setattr(idmap, "_USERS", str(tmp_path / "aside"))
+    monkeypatch.setattr(idmap, "_GROUPS", str(tmp_path / "aside"))
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert idmap.has_numbers() is enough

@@ -76,8 +76,8 @@ void words_make_a_request() {
   CHECK(request.directory == "/tmp" && request.hostname == "box");
   CHECK(request.user == "me:8");
   CHECK(request.terminal && request.terminal->rows == 24 && request.terminal->columns == 80);
-  for (const char* word : {"", "color=red", "group=8", "terminal=24",
-                           "terminal=x", "terminal=99999999x1"}) {
+  for (const char* word :
+       {"", "color=red", "group=8", "terminal=24", "terminal=x", "terminal=99999999x1"}) {
     CHECK_THROWS(Request().add(word), BadFrame);
   }
 }

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ from tessera.sandbox.inside import User
 # The last of those that systemd keeps free for containers; for root of a host without lines for root.
 _OF_ROOT = 0x6FFF0000
 _MOST = 1 << 16
+_USERS, _GROUPS = "/etc/subuid", "/etc/subgid"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class IdMap:
         """The map of the inner namespace, in which numbers of the outer one are the outside."""
         count = self.others.count
         before = min(self.own, count)
-        return _lines([(0, 1, before), (self.own, 0, 1), (self.own + 1, before + 1, count - before)])
+        return _lines(
+            [(0, 1, before), (self.own, 0, 1), (self.own + 1, before + 1, count - before)]
+        )
 
     def in_outer(self, number: int) -> int | None:
         """What a number of the image is in the outer namespace; None for one without a place."""
@@ -92,9 +96,16 @@ def owners(user: User) -> Owners:
     """Those of a sandbox whose program is `user`, as far as this host sets numbers aside for the caller."""
     uid, gid = os.geteuid(), os.getegid()
     return Owners(
-        IdMap(uid, user.uid, _set_aside("/etc/subuid", uid)),
-        IdMap(gid, user.gid, _set_aside("/etc/subgid", uid)),
+        IdMap(uid, user.uid, _set_aside(_USERS, uid)),
+        IdMap(gid, user.gid, _set_aside(_GROUPS, uid)),
     )
+
+
+def has_numbers() -> bool:
+    """Whether the caller has a number for each user of an image, and not the own one alone."""
+    uid = os.geteuid()
+    helpers = uid == 0 or all(shutil.which(name) for name in ("newuidmap", "newgidmap"))
+    return helpers and all(_set_aside(path, uid).count for path in (_USERS, _GROUPS))
 
 
 def _set_aside(path: str, uid: int) -> Range:

@@ -75,7 +75,11 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str =
 def _call(what: str, number: int, *arguments: int | str | None) -> int:
     """A system call that the C library does not know. Raises OSError."""
     words = [
-        os.fsencode(word) if isinstance(word, str) else None if word is None else ctypes.c_long(word)
+        os.fsencode(word)
+        if isinstance(word, str)
+        else None
+        if word is None
+        else ctypes.c_long(word)
         for word in arguments
     ]
     return _checked(int(_libc.syscall(ctypes.c_long(number), *words)), what)
