@@ -3,7 +3,7 @@
 // What a hostile guest can put on a port, or a hostile host on a guest's: the first byte chooses a
 // reader, the second the length of the pieces, the rest is what it reads.
 //   0: the decoder   1: the host's end of a GPU port   2: the guest's   3: the words of a request
-//   4, 5: as 1 and 2, with shared memory
+//   4, 5: as 1 and 2, with shared memory   6: the names that an image has for its users
 // Only BadFrame may come of it.
 #include <poll.h>
 #include <signal.h>
@@ -15,9 +15,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "guest/lane.h"
 #include "guest/request.h"
+#include "guest/user.h"
 
 namespace tessera::guest {
 namespace {
@@ -95,6 +97,14 @@ void fuzz_words(Input input) {
   }
 }
 
+// USER[:GROUP], then an image's files.
+void fuzz_names(Input input) {
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  const std::size_t first = std::min(text.find('\f'), text.size());
+  const std::size_t second = std::min(text.find('\f', first), text.size());
+  find_user(text.substr(0, first), text.substr(first, second - first), text.substr(second));
+}
+
 }  // namespace
 }  // namespace tessera::guest
 
@@ -106,7 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Input input = std::as_bytes(std::span(data + 2, size - 2));
   const std::size_t piece = 1 + data[1];
   try {
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
       case 0:
         fuzz_decoder(input, piece);
         break;
@@ -115,10 +125,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 1:
       case 2:
-        fuzz_lane(input, piece, data[0] % 6 == 1, false);
+        fuzz_lane(input, piece, data[0] % 7 == 1, false);
+        break;
+      case 6:
+        fuzz_names(input);
         break;
       default:
-        fuzz_lane(input, piece, data[0] % 6 == 4, true);
+        fuzz_lane(input, piece, data[0] % 7 == 4, true);
     }
   } catch (const BadFrame&) {
   }

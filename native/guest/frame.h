@@ -22,7 +22,7 @@ namespace tessera::guest {
 inline constexpr std::size_t kHeader = 8;               // bytes
 inline constexpr std::size_t kMaxPayload = 256 * 1024;  // bytes; more than one word of a command
 inline constexpr std::size_t kMaxData = 64 * 1024;      // bytes that a lane puts into one frame
-inline constexpr std::uint32_t kGuestProtocol = 3;
+inline constexpr std::uint32_t kGuestProtocol = 4;
 
 enum class Kind : std::uint8_t {
   data = 1,       // on every port but the control port, both ways

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <optional>
@@ -39,6 +40,7 @@
 #include "guest/request.h"
 #include "guest/root.h"
 #include "guest/shared_memory.h"
+#include "guest/user.h"
 
 namespace tessera::guest {
 namespace {
@@ -142,7 +144,7 @@ class Guest {
       enter_image(kDisk, kDriverFolder);
       mount_shares(request_.shares);
       raise_loopback();
-      program_ = start_program(request_);
+      program_ = start_program(request_, find_out_who());
     } catch (const NotStarted& error) {
       return refuse(error.number, error.what());
     } catch (const std::system_error& error) {
@@ -154,6 +156,17 @@ class Guest {
     output_.join(std::move(program_.output), {});
     errors_.join(std::move(program_.errors), {});
     program_.output = std::move(terminal);
+  }
+
+  // By the image's own files. Its home is the program's, unless the image says another one.
+  User find_out_who() {
+    const auto user = find_user(request_.user, read_names("/etc/passwd"), read_names("/etc/group"));
+    if (!user) throw NotStarted(0, "the user '" + request_.user + "', whom it does not know");
+    const auto is_home = [](const std::string& word) { return word.starts_with("HOME="); };
+    if (std::ranges::none_of(request_.variables, is_home)) {
+      request_.variables.push_back("HOME=" + user->home);
+    }
+    return *user;
   }
 
   void refuse(int number, const std::string& what) {

@@ -85,17 +85,18 @@ void restore_signals() {
 }
 
 // 0 or an errno value, and in `at` what failed. In the child; returns only when it fails.
-int become(const Request& request, const Given& given, std::string& at) {
+int become(const Request& request, const User& user, const Given& given, std::string& at) {
   restore_signals();
   ::setsid();
   if (request.terminal) ::ioctl(given.input.get(), TIOCSCTTY, 0);
   ::dup2(given.input.get(), STDIN_FILENO);
   ::dup2(given.output.get(), STDOUT_FILENO);
   ::dup2(given.errors.get(), STDERR_FILENO);
-  at = "group " + std::to_string(request.group);
-  if (::setgroups(0, nullptr) != 0 || ::setgid(request.group) != 0) return errno;
-  at = "user " + std::to_string(request.user);
-  if (::setuid(request.user) != 0) return errno;
+  at = "group " + std::to_string(user.group);
+  if (::setgroups(user.groups.size(), user.groups.data()) != 0) return errno;
+  if (::setgid(user.group) != 0) return errno;
+  at = "user " + std::to_string(user.user);
+  if (::setuid(user.user) != 0) return errno;
   at = "the folder " + request.directory;
   if (::chdir(request.directory.c_str()) != 0) return errno;
   at = request.arguments.front();
@@ -107,9 +108,10 @@ int become(const Request& request, const Given& given, std::string& at) {
   return errno;
 }
 
-[[noreturn]] void run_child(const Request& request, const Given& given, int tell) {
+[[noreturn]] void run_child(const Request& request, const User& user, const Given& given,
+                            int tell) {
   std::string text;
-  const int number = become(request, given, text);
+  const int number = become(request, user, given, text);
   text.insert(0, reinterpret_cast<const char*>(&number), sizeof number);
   [[maybe_unused]] const ssize_t said = ::write(tell, text.data(), text.size());
   ::_exit(127);
@@ -122,14 +124,14 @@ void resize_terminal(const UniqueFd& terminal, TerminalSize size) {
   ::ioctl(terminal.get(), TIOCSWINSZ, &wanted);
 }
 
-Program start_program(const Request& request) {
+Program start_program(const Request& request, const User& user) {
   if (request.arguments.empty()) throw NotStarted(EINVAL, "no program was named");
   Program program;
   Given given = request.terminal ? make_terminal(program, *request.terminal) : make_pipes(program);
   Pipe told = make_pipe();
   program.pid = ::fork();
   if (program.pid < 0) throw NotStarted(errno, "a process");
-  if (program.pid == 0) run_child(request, given, told.write.get());
+  if (program.pid == 0) run_child(request, user, given, told.write.get());
   given = {};
   told.write.reset();
   // Closed by the exec, unless that fails.

@@ -8,6 +8,7 @@
 
 #include "base/unique_fd.h"
 #include "guest/request.h"
+#include "guest/user.h"
 
 namespace tessera::guest {
 
@@ -26,7 +27,7 @@ struct Program {
 };
 
 // Starts what `request` says, in a session of its own. Throws NotStarted.
-Program start_program(const Request& request);
+Program start_program(const Request& request, const User& user);
 
 // Tells the program's terminal its size.
 void resize_terminal(const UniqueFd& terminal, TerminalSize size);

@@ -41,9 +41,7 @@ void Request::add(const std::string& word) {
   } else if (name == "hostname") {
     hostname = value;
   } else if (name == "user") {
-    user = number<uid_t>(value);
-  } else if (name == "group") {
-    group = number<gid_t>(value);
+    user = value;
   } else if (name == "share") {
     if (shares.size() == kMostShares) throw BadFrame("more shares than disks can be");
     shares.push_back(value);

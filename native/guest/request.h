@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,8 +20,7 @@ struct Request {
   std::vector<std::string> variables;
   std::string directory = "/";
   std::string hostname = "tessera";
-  uid_t user = 0;
-  gid_t group = 0;
+  std::string user;                      // USER[:GROUP], as the image says it
   std::vector<std::string> shares;       // where the disks behind the image's are mounted, in order
   std::optional<TerminalSize> terminal;  // none: three pipes
 

@@ -59,7 +59,12 @@ def layout(tmp_path: Path) -> Path:
         file("gone", "x"),
         link("l", "bin/a"),
     ]
-    first += [folder("locked", mode=0o700), file("locked/x", "secret", mode=0o600, mtime=1234)]
+    mine = {"uid": 1000, "gid": 70_000}
+    first += [
+        folder("locked", mode=0o700, **mine),
+        file("locked/x", "secret", mode=0o600, mtime=1234, **mine),
+        file("last", mode=0o2755, uid=(1 << 32) - 2, gid=65_534),
+    ]
     odd = "n" * 120 + "/" + "m" * 120 + "/ä \\"
     second = [file(".wh.gone"), hard_link("bin/b", "bin/a"), file(odd, "two")]
     config = {"Entrypoint": ["/bin/a"], "Cmd": ["x"], "Env": ["A=1"], "WorkingDir": "/bin"}
@@ -88,6 +93,36 @@ def test_an_oci_layout_becomes_an_image(image_host: Host, layout: Path, tmp_path
     assert (root / ("n" * 120) / ("m" * 120) / "ä \\").read_text() == "two"
     assert stat.S_IMODE((root / "locked").stat().st_mode) == 0o700
     assert (root / "locked/x").stat().st_mtime == 1234
+
+
+def listed(shown: Any) -> dict[str, str]:
+    """Mode and owner of each file of an image."""
+    (primary,) = [one for one in shown["sif"]["descriptors"] if one["name"] == "rootfs.squashfs"]
+    words = ["unsquashfs", "-lln", "-o", str(primary["offset"]), shown["path"]]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = [line.split() for line in done.stdout.splitlines() if "squashfs-root" in line]
+    names = ["".join(line[5:]).removeprefix("squashfs-root") or "/" for line in lines]
+    return {name: f"{line[0]} {line[1]}" for name, line in zip(names, lines, strict=True)}
+
+
+def test_files_of_a_layout_keep_their_owners(image_host: Host, layout: Path) -> None:
+    image_host.run("image", "add", str(layout))
+    found = listed(image_host.json("image", "show", "my-layout"))
+    assert found["/"] == "drwxr-xr-x 0/0"
+    assert found["/bin/a"] == "-rwsr-xr-x 0/0"
+    assert found["/locked"] == "drwx------ 1000/70000"
+    assert found["/locked/x"] == "-rw------- 1000/70000"
+    assert found["/last"] == f"-rwxr-sr-x {(1 << 32) - 2}/65534"
+
+
+def test_all_files_of_a_layout_can_be_given_to_root(image_host: Host, layout: Path) -> None:
+    image_host.run("image", "add", str(layout), "--all-root")
+    found = listed(image_host.json("image", "show", "my-layout"))
+    assert found["/locked/x"] == "-rw------- 0/0"
+    assert {facts.split()[1] for facts in found.values()} == {"0/0"}
+    sif = image_host.json("image", "show", "my-layout")["path"]
+    done = image_host.run("image", "add", sif, "--name", "x", "--all-root", code=2)
+    assert "taken in as it is" in done.stderr
 
 
 def test_the_same_layout_is_the_same_image_also_as_an_archive(

@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import pytest
 
 from helpers.host import TESSERA, Host
 from helpers.leases import lease_of, real_host
+from helpers.nobody import host_of_nobody
 from helpers.processes import eventually, is_running
 from helpers.programs import native
 
@@ -480,53 +480,11 @@ def test_the_doctor_looks_for_what_sandboxes_need(host: Host, tmp_path: Path) ->
     assert "apt-get install squashfs-tools" in found["images"]["todo"]
 
 
-# In a mount namespace of its own: a /dev/fuse as distributions have it, and a Python that may be anywhere.
-AS_NOBODY = """
-set -e
-folder=$1 python=$2
-shift 2
-mknod "$folder/fuse" c 10 229
-chmod 666 "$folder/fuse"
-mount --bind "$folder/fuse" /dev/fuse
-case $python in /root/*)
-  mkdir "$folder/python"
-  mount --bind "$python" "$folder/python"
-  mount -t tmpfs -o mode=755 tmpfs /root
-  mkdir -p "$python"
-  mount --bind "$folder/python" "$python" ;;
-esac
-exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_user_without_privileges_runs_an_image(host: Host) -> None:
-    with real_host() as other:
-        other.folder.chmod(0o755)
-        home = other.folder / "home"
-        home.mkdir()
-        os.chown(home, 65534, 65534)
-        other.runtime, other.state = home / "run", home / "state"
-        other.environment |= {
-            "HOME": str(home),
-            "POCL_CACHE_DIR": str(home / "pocl"),
-            "TESSERA_RUNTIME_DIR": str(other.runtime),
-            "TESSERA_STATE_DIR": str(other.state),
-        }
-        script = other.folder / "as-nobody"
-        script.write_text(AS_NOBODY)
-        image = other.folder / "small.sif"
-        image.write_bytes(Path(host.json("image", "show", "small")["path"]).read_bytes())
-        image.chmod(0o644)
+    with host_of_nobody() as other:
+        image = other.copied(Path(host.json("image", "show", "small")["path"]))
         inside = "id -u; echo new >/folder/file; mkdir /folder/x; rm /folder/file; ls /folder"
-        words = [*TESSERA, "run", "--sandbox", "--image", str(image), "-f", "1/4", "--"]
-        done = subprocess.run(
-            ["unshare", "-m", "sh", str(script), str(other.folder), sys.base_prefix, *words]
-            + ["sh", "-c", inside],
-            env=other.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        words = ("run", "--sandbox", "--image", str(image), "-f", "1/4", "--", "sh", "-c", inside)
+        done = other.run(*words)
         assert (done.returncode, done.stdout) == (0, "0\nx\n"), done.stderr

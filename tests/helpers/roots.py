@@ -16,7 +16,7 @@ BUSYBOX = "/bin/busybox"
 _APPLETS = (
     "sh cat echo env false head id kill ls printf pwd seq sha256sum sleep stty tr true uname wc yes"
 )
-_PACKAGES = "busybox-static squashfs-tools clinfo ocl-icd-libopencl1"
+_PACKAGES = "busybox-static squashfs-tools clinfo ocl-icd-libopencl1 uidmap"
 
 
 def need(program: str) -> str:

@@ -159,6 +159,36 @@ def test_files_below_a_file_are_refused() -> None:
         laid([file("a"), file("a/b")])
 
 
+def test_files_belong_to_whom_the_last_layer_says() -> None:
+    mine = {"uid": 1000, "gid": 1001}
+    first = [folder("home/me", **mine), file("home/me/x", "", **mine), file("a", uid=5)]
+    second = [folder("home/me", uid=7, gid=8), hard_link("b", "home/me/x"), file("a")]
+    found = laid(first, second)
+    assert {path: (node.owner, node.group) for path, node in found.walk()} == {
+        "a": (0, 0),
+        "b": (1000, 1001),
+        "home": (0, 0),
+        "home/me": (7, 8),
+        "home/me/x": (1000, 1001),
+    }
+
+
+@pytest.mark.parametrize("fact", ["uid", "gid"])
+@pytest.mark.parametrize("number", [-1, (1 << 32) - 1, 1 << 32, 1 << 200])
+def test_files_of_users_who_cannot_be_are_refused(tmp_path: Path, fact: str, number: int) -> None:
+    with pytest.raises(ImageHostile, match="nobody can be") as refusal:
+        flattened(tmp_path, headers(**{fact: str(number)}))
+    assert refusal.value.hint
+
+
+def test_the_number_of_users_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "MAX_IDS", 3)
+    few = [file("a", uid=1), file("b", uid=2), file("c", uid=2, gid=1)]
+    laid(few)
+    with pytest.raises(ImageTooLarge, match="more than 3 users"):
+        laid([*few, file("d", gid=3)])
+
+
 def test_the_number_of_files_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "MAX_ENTRIES", 3)
     with pytest.raises(ImageTooLarge, match="more than 3 files"):
@@ -225,7 +255,7 @@ def _model_step(model: dict[str, str], kind: str, path: str) -> None:
 def test_an_image_becomes_one_archive(tmp_path: Path, method: str) -> None:
     first = [
         folder("bin"),
-        file("bin/a", "one", mode=0o4755),
+        file("bin/a", "one", mode=0o4755, uid=(1 << 32) - 2, gid=1001),
         file("gone", "x"),
         link("l", "bin/a"),
     ]
@@ -245,6 +275,9 @@ def test_an_image_becomes_one_archive(tmp_path: Path, method: str) -> None:
     }
     with tarfile.open(fileobj=io.BytesIO(flat)) as tar:
         assert tar.getmember("bin/a").mode == 0o4755
+        for name in ("bin/a", "bin/b"):
+            assert (tar.getmember(name).uid, tar.getmember(name).gid) == ((1 << 32) - 2, 1001)
+        assert tar.getmember("ä" * 60).uid == 0
         assert tar.getmember("bin/b").linkname == "bin/a"
         assert tar.getmember("l").linkname == "bin/a"
 

@@ -82,6 +82,7 @@ def make_image(say: Callable[[str], None]) -> Path:
         ImageConfig(),
         path.stem,
         replace=True,
+        all_root=False,
         progress=Silent(),
     )
     path.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from tessera.inventory.probe import probe
 from tessera.leases.environment import for_daemon, for_native_programs
 from tessera.model.errors import HostError, NativeProgramMissing, TesseraError, ToolMissing
 from tessera.model.units import GIB, MIB, format_bytes
-from tessera.sandbox import tools
+from tessera.sandbox import idmap, tools
 
 DEFAULT_VENDORS = "/etc/OpenCL/vendors"
 NVIDIA_DRIVER = "libnvidia-opencl.so.1"
@@ -298,7 +298,10 @@ def _sandboxes() -> Iterator[Finding]:
         todo = "Allow user namespaces: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone"
         yield Finding(check=check, status=Status.WARN, detail=refusal, todo=todo)
         return
-    yield Finding(check=check, status=Status.OK, detail="bwrap and squashfuse work for this user")
+    detail = "bwrap and squashfuse work for this user"
+    if not idmap.has_numbers():
+        detail += "; files of an image's other users are nobody's (see README.md: /etc/subuid)"
+    yield Finding(check=check, status=Status.OK, detail=detail)
 
 
 def _machines() -> Iterator[Finding]:

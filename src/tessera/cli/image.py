@@ -47,6 +47,12 @@ NameOption = Annotated[
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Take the name over from the image that has it.")
 ]
+AllRootOption = Annotated[
+    bool,
+    typer.Option(
+        "--all-root", help="Give all its files to root, for who has no numbers in /etc/subuid."
+    ),
+]
 
 
 class _Shown:
@@ -79,12 +85,13 @@ def add(
     ],
     name: NameOption = None,
     replace: ReplaceOption = False,
+    all_root: AllRootOption = False,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
     """Check an image and take it in."""
     chosen = names.check_name(name) if name else names.name_from(source)
     progress = _Shown()
-    entry = making.add(Cache(), source, chosen, replace, progress)
+    entry = making.add(Cache(), source, chosen, replace, all_root, progress)
     _print_made(entry, progress, output_format)
 
 
@@ -119,6 +126,7 @@ def build(
     workdir: Annotated[str, typer.Option("--workdir", help="Where programs start.")] = "",
     user: Annotated[str, typer.Option("--user", help="Who runs them: USER or UID, :GROUP.")] = "",
     replace: ReplaceOption = False,
+    all_root: AllRootOption = False,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
     """Make an image from a folder, or from a Debian suite."""
@@ -136,7 +144,16 @@ def build(
     else:
         assert suite is not None
         entry = making.from_suite(
-            cache, suite, include or (), exclude or (), mirror, config, name, replace, progress
+            cache,
+            suite,
+            include or (),
+            exclude or (),
+            mirror,
+            config,
+            name,
+            replace,
+            all_root,
+            progress,
         )
     _print_made(entry, progress, output_format)
 

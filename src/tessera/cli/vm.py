@@ -199,8 +199,7 @@ def _program(arguments: Sequence[str], config: ImageConfig, image: str) -> Progr
             "The image names no program of its own.",
             f"Name one: tessera run --vm --image {image} -- PROGRAM",
         )
-    user, group = _ids(config.user)
-    variables = {"HOME": "/root" if user == 0 else "/", "LANG": "C.UTF-8", **config.environment}
+    variables = {"LANG": "C.UTF-8", **config.environment}
     interactive = terminal.is_interactive()
     if interactive:
         variables["TERM"] = os.environ.get("TERM", "dumb")
@@ -208,24 +207,6 @@ def _program(arguments: Sequence[str], config: ImageConfig, image: str) -> Progr
         list(arguments),
         variables,
         directory=config.working_dir or "/",
-        user=user,
-        group=group,
+        user=config.user,
         terminal=terminal.size() if interactive else None,
     )
-
-
-def _ids(user: str) -> tuple[int, int]:
-    """The numbers of an image's user and group: USER[:GROUP]. Names are known inside of the image only."""
-    words = (user or "0").replace("root", "0").split(":")
-    if len(words) > 2 or not all(word.isascii() and word.isdecimal() for word in words):
-        raise ImageUnsupported(
-            f"The image's program is to run as '{user[:40]}', and a machine takes numbers only.",
-            "Build the image again with --user UID:GID.",
-        )
-    numbers = [int(word) for word in words]
-    if max(numbers) >= 1 << 32:
-        raise ImageUnsupported(
-            f"The image's program is to run as '{user[:40]}', which no user can be.",
-            "Build the image again with --user UID:GID.",
-        )
-    return numbers[0], numbers[-1]

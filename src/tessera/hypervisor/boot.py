@@ -27,8 +27,8 @@ class Program:
     variables: Mapping[str, str] = field(default_factory=dict)
     hostname: str = "tessera"
     directory: str = "/"
-    user: int = 0
-    group: int = 0
+    user: str = ""
+    """USER[:GROUP] as the image says it; nothing is root."""
     terminal: tuple[int, int] | None = None
     shares: Sequence[str] = ()
     """Where the folders of the host are to be found, in the order of their disks."""
@@ -38,7 +38,7 @@ class Program:
         words = [f"argument={argument}" for argument in self.arguments]
         words += [f"variable={name}={value}" for name, value in self.variables.items()]
         words += [f"hostname={self.hostname}", f"directory={self.directory}"]
-        words += [f"user={self.user}", f"group={self.group}"]
+        words += [f"user={self.user}"]
         words += [f"share={place}" for place in self.shares]
         if self.terminal:
             words.append(f"terminal={self.terminal[0]}x{self.terminal[1]}")

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-VERSION = 3
+VERSION = 4
 MAX_PAYLOAD = 256 * 1024
 MAX_DATA = 64 * 1024
 _HEADER = struct.Struct("<IB3s")

@@ -21,6 +21,8 @@ from tessera.model.errors import InvalidMount
 from tessera.sandbox.plan import Mount
 
 MOST = 8
+# What the caller may read and run, the program may, whoever it is inside: that user is not known out here.
+_FOR_ALL = ["-all-root", "-action", "chmod(a+rX)@!type(l)"]
 
 
 def check(mounts: tuple[Mount, ...]) -> None:
@@ -49,7 +51,7 @@ def _pack(mount: Mount, owner: ExitStack) -> Share:
     path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
     # Not compressed: it is read a few times at most, by an emulated processor perhaps.
     words = [squashfs.tool(), mount.source, str(path), "-noappend", "-no-progress", "-quiet"]
-    words += ["-noI", "-noD", "-noF", "-noX", "-no-xattrs", "-exit-on-error"]
+    words += ["-noI", "-noD", "-noF", "-noX", "-no-xattrs", "-exit-on-error", *_FOR_ALL]
     done = subprocess.run(
         words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

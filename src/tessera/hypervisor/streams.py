@@ -13,6 +13,7 @@ While a machine is suspended, nothing may be put into its ports or taken out of 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import socket
@@ -79,8 +80,12 @@ class Port:
 
 
 def _wait(end: socket.socket, event: int) -> None:
+    """Raises OSError for a port that was closed meanwhile, as every use of one does."""
+    number = end.fileno()
+    if number < 0:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     poll = select.poll()
-    poll.register(end, event)
+    poll.register(number, event)
     poll.poll()
 
 

@@ -31,15 +31,22 @@ _CHUNK = 1 << 20
 _BOOTSTRAP = "mmdebstrap"
 
 
-def add(cache: Cache, source: Path, name: str, replace: bool, progress: Progress) -> Entry:
-    """Takes in the SIF file or the OCI layout at `source`. Raises ImageError, ImageNotFound, HostError."""
+def add(
+    cache: Cache, source: Path, name: str, replace: bool, all_root: bool, progress: Progress
+) -> Entry:
+    """Takes in the SIF file or the OCI layout at `source`, whose files all belong to root with `all_root`.
+
+    Raises ImageError, ImageNotFound, HostError, UsageError.
+    """
     if not source.exists():
         raise ImageNotFound(f"There is nothing at {source}.", "Check the path.")
     with cache.making() as made:
-        if source.is_file() and sif_reader.looks_like_sif(source):
-            _copy(source, made, progress)
+        if not (source.is_file() and sif_reader.looks_like_sif(source)):
+            _from_layout(source, made, all_root, progress)
+        elif all_root:
+            raise UsageError("A SIF file is taken in as it is.", "Leave --all-root out.")
         else:
-            _from_layout(source, made, progress)
+            _copy(source, made, progress)
         return cache.keep(made, name, replace, progress)
 
 
@@ -59,12 +66,12 @@ def _copy(source: Path, made: Path, progress: Progress) -> None:
     architecture.check(image.architecture)
 
 
-def _from_layout(source: Path, made: Path, progress: Progress) -> None:
+def _from_layout(source: Path, made: Path, all_root: bool, progress: Progress) -> None:
     with open_layout(source) as layout:
         flattened = Flattened(layout, progress)
         config = layout.configuration.image_config
         offset, newest = sif_writer.partition_offset(config), flattened.tree.newest
-        with Packing(None, made, offset, newest) as packing:
+        with Packing(None, made, offset, newest, all_root) as packing:
             # Where mksquashfs has ended already, finish() tells why.
             with suppress(BrokenPipeError):
                 flattened.write(packing.stdin)
@@ -90,7 +97,8 @@ def from_folder(
     with cache.making() as made:
         progress.step(f"Packing {folder}")
         offset = sif_writer.partition_offset(config)
-        with Packing(folder, made, offset, _newest(folder)) as packing:
+        # Its owners are users of this host, and mean nothing inside.
+        with Packing(folder, made, offset, _newest(folder), all_root=True) as packing:
             packing.finish()
         _complete(made, config, 0)
         return cache.keep(made, name, replace, progress)
@@ -114,29 +122,33 @@ def from_suite(
     config: ImageConfig,
     name: str,
     replace: bool,
+    all_root: bool,
     progress: Progress,
 ) -> Entry:
     """Packs a small Debian of the suite `suite`, such as bookworm, with the packages `include`, less the
     files whose paths match one of `exclude`, as dpkg matches them.
 
-    `mirror`: a URL, or the path of a list of sources; none: mmdebstrap's own choice. Raises ToolMissing,
+    `mirror`: a URL, or the path of a list of sources; none: mmdebstrap's own choice. All files belong to root
+    with `all_root`. Raises ToolMissing,
     ImageBuildFailed and what from_folder() raises.
     """
     words = _bootstrap_words(suite, include, exclude, mirror)
     with cache.making() as made:
         progress.step(f"Downloading and installing Debian {suite}")
-        _bootstrap(words, suite, made, config)
+        _bootstrap(words, suite, made, config, all_root)
         return cache.keep(made, name, replace, progress)
 
 
-def _bootstrap(words: Sequence[str], suite: str, made: Path, config: ImageConfig) -> None:
+def _bootstrap(
+    words: Sequence[str], suite: str, made: Path, config: ImageConfig, all_root: bool
+) -> None:
     offset = sif_writer.partition_offset(config)
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
         ) as bootstrap,
-        Packing(bootstrap.stdout, made, offset, int(time.time())) as packing,
+        Packing(bootstrap.stdout, made, offset, int(time.time()), all_root) as packing,
     ):
         if bootstrap.stdout:
             bootstrap.stdout.close()  # mksquashfs has it

@@ -144,6 +144,7 @@ def _method(media_type: str) -> str:
 def _header(path: str, node: Node) -> tarfile.TarInfo:
     header = tarfile.TarInfo(path)
     header.mode, header.mtime, header.size = node.mode, node.time, node.size
+    header.uid, header.gid = node.owner, node.group
     header.type = {
         Kind.FOLDER: tarfile.DIRTYPE,
         Kind.FILE: tarfile.REGTYPE,

@@ -18,6 +18,7 @@ MAX_DOCUMENT = 4 * MIB  # bytes of one JSON document, which is read whole
 MAX_DESCRIPTORS = 1024
 MAX_LAYERS = 256
 MAX_ENTRIES = 1_000_000  # over all layers
+MAX_IDS = 65_535  # users and groups of all files: what the table of a squashfs holds
 MAX_PATH = 4095  # bytes: Linux's PATH_MAX less its terminating zero
 MAX_NAME = 255  # bytes of one component
 

@@ -24,6 +24,7 @@ _ABSENT = (1 << 64) - 1
 _BLOCK_LOGS = range(12, 21)
 
 _TOOL = "mksquashfs"
+_FROM_ARCHIVE = ["-tar", "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0"]
 
 
 def check_superblock(fd: int, offset: int, size: int) -> None:
@@ -76,19 +77,26 @@ class Packing:
     """A mksquashfs at work; as a context it is ended when the work around it fails.
 
     It packs a folder, or a tar archive (from a pipe; None: that the caller writes to `stdin`), into `out`
-    from byte `offset` on. All files belong to root, extended attributes are left out, and the same content
-    makes the same bytes. No time is later than `newest`, in seconds since 1970.
+    from byte `offset` on. Files belong to whom the archive says, or with `all_root` to root. Extended attributes
+    are left out, and the same content makes the same bytes. No time is later than `newest`, in seconds
+    since 1970.
     """
 
     def __init__(
-        self, source: Path | IO[bytes] | None, out: Path, offset: int, newest: int
+        self,
+        source: Path | IO[bytes] | None,
+        out: Path,
+        offset: int,
+        newest: int,
+        all_root: bool,
     ) -> None:
         """Raises ToolMissing."""
         from_folder = isinstance(source, Path)
         words = [tool(), str(source) if from_folder else "-", str(out), "-offset", str(offset)]
-        words += ["-exit-on-error"] if from_folder else ["-tar", "-root-mode", "0755"]
+        words += ["-exit-on-error"] if from_folder else _FROM_ARCHIVE
+        words += ["-all-root"] if all_root else []
         words += ["-comp", "zstd", "-Xcompression-level", "8"]
-        words += ["-all-root", "-no-xattrs", "-noappend", "-no-progress", "-quiet"]
+        words += ["-no-xattrs", "-noappend", "-no-progress", "-quiet"]
         # The latest time that is written. Above all it is the root's, which an archive cannot set.
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(newest)}
         # Into a file: a pipe that nobody reads would stop it in the middle.

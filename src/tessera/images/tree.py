@@ -5,7 +5,7 @@ Unpacking layers on the host is where container tools have been broken again and
 leads the files of the next out of the folder. Here layers are laid over each other in memory, as names and
 headers only. A path is followed in this tree, whose root has no outside; the result is written as one tar
 archive that goes to mksquashfs through a pipe. So no name from an image ever names a file of the host, no
-privileges are needed, and modes survive. What it costs is that every layer is read twice: once for its
+privileges are needed, and owners and modes survive. What it costs is that every layer is read twice: once for its
 headers (and its digest), once for the contents of the files that are left.
 
 The rules are OCI's: a later layer's file replaces an earlier one's, folders merge, `.wh.NAME` removes NAME
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tessera.images.limits import MAX_ENTRIES, MAX_NAME, MAX_PATH
+from tessera.images.limits import MAX_ENTRIES, MAX_IDS, MAX_NAME, MAX_PATH
 from tessera.model.errors import ImageDamaged, ImageHostile, ImageTooLarge
 
 WHITEOUT = ".wh."
@@ -28,6 +28,7 @@ _OTHER_MARKS = ".wh..wh."  # of aufs; they mean nothing here
 _MAX_LINKS = 40  # as Linux follows
 _MODE = 0o7777
 _LATEST = (1 << 32) - 1  # seconds since 1970: what squashfs can hold
+_LAST_ID = (1 << 32) - 2  # of users and groups, as Linux has them
 
 
 class Kind(Enum):
@@ -44,13 +45,16 @@ class Node:
     mode: int
     time: int
     layer: int
+    owner: int = 0
+    group: int = 0
     target: str = ""
     size: int = 0
     children: dict[str, Node] = field(default_factory=dict)
 
 
-def _folder_node(layer: int, mode: int = 0o755, time: int = 0) -> Node:
-    return Node(Kind.FOLDER, mode, time, layer)
+def _folder_node(layer: int) -> Node:
+    """A folder that no layer describes: root's, as every tool makes it."""
+    return Node(Kind.FOLDER, 0o755, 0, layer)
 
 
 class Tree:
@@ -59,6 +63,7 @@ class Tree:
     def __init__(self) -> None:
         self.root = _folder_node(0)
         self._entries = 0
+        self._ids = {0}
 
     def apply(self, member: tarfile.TarInfo, layer: int) -> Node | None:
         """Lays one member of the layer over what is there. The node of a file whose content follows.
@@ -82,20 +87,21 @@ class Tree:
         return self._place(folder, name, member, layer)
 
     def _place(self, folder: Node, name: str, member: tarfile.TarInfo, layer: int) -> Node | None:
-        mode, time = _mode(member), _time(member)
+        owner, group = self._id(member.uid), self._id(member.gid)
+        facts = (_mode(member), _time(member), layer, owner, group)
         if member.isdir():
             there = folder.children.get(name)
+            node = Node(Kind.FOLDER, *facts)
             if there is not None and there.kind is Kind.FOLDER:
-                there.mode, there.time, there.layer = mode, time, layer
-            else:
-                folder.children[name] = _folder_node(layer, mode, time)
+                node.children = there.children
+            folder.children[name] = node
         elif member.isreg() and member.size >= 0:
-            node = Node(Kind.FILE, mode, time, layer, size=member.size)
+            node = Node(Kind.FILE, *facts, size=member.size)
             folder.children[name] = node
             return node
         elif member.issym():
             target = _link_target(member.linkname)
-            folder.children[name] = Node(Kind.LINK, mode, time, layer, target)
+            folder.children[name] = Node(Kind.LINK, *facts, target)
         elif member.islnk():
             folder.children[name] = self._linked(member.linkname)
         else:
@@ -104,6 +110,21 @@ class Tree:
                 "Build it without: sandboxes and virtual machines have a /dev of their own.",
             )
         return None
+
+    def _id(self, number: int) -> int:
+        """The number of a user or group. Raises ImageHostile, ImageTooLarge."""
+        if not 0 <= number <= _LAST_ID:
+            raise ImageHostile(
+                f"The image holds a file of the user or group {number}, which nobody can be.",
+                "Do not use it. If you made it yourself, build it with another tool.",
+            )
+        self._ids.add(number)
+        if len(self._ids) > MAX_IDS:
+            raise ImageTooLarge(
+                f"The files of the image belong to more than {MAX_IDS} users and groups.",
+                "Build it again with files of those users only that its programs need.",
+            )
+        return number
 
     def _linked(self, target: str) -> Node:
         """The node that a hard link shares."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at files of an image from outside, as a program inside would find them."""
+"""Who a program of an image is: looked up in the image's own files, from outside.
+
+native/guest/user.cpp does the same inside of a machine, and tests/helpers/users.txt says for both what comes of it.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +10,32 @@ import os
 import stat
 from dataclasses import dataclass
 
-from tessera.model.errors import ImageUnsupported, ProgramNotExecutable, ProgramNotFound
+from tessera.model.errors import ImageUnsupported
 from tessera.sandbox import syscalls
 
 _MAX_FILE = 1 << 20
 _MAX_ID = (1 << 32) - 2
+_MAX_GROUPS = 64
 
 
 @dataclass(frozen=True)
 class User:
-    """Who a program is inside; `home` as the image says."""
+    """Who a program is inside; `home` and the groups beside `gid` as the image says."""
 
     uid: int
     gid: int
     home: str
+    groups: tuple[int, ...] = ()
+
+
+ROOT = User(0, 0, "/root")
 
 
 class Inside:
-    """The files below the folder `root`."""
+    """The files below the folder that a descriptor stands for."""
 
-    def __init__(self, root: str) -> None:
-        """Raises OSError."""
-        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        os.close(self._root)
-
-    def mode(self, path: str) -> int | None:
-        """The mode of what a path leads to, or None where it leads to nothing."""
-        try:
-            fd = syscalls.open_in_root(self._root, path, os.O_PATH)
-        except OSError:
-            return None
-        try:
-            return os.fstat(fd).st_mode
-        finally:
-            os.close(fd)
+    def __init__(self, root: int) -> None:
+        self._root = root
 
     def lines(self, path: str) -> list[list[str]]:
         """The fields of a file such as /etc/passwd; none where there is no such file."""
@@ -54,54 +47,41 @@ class Inside:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return []
             text = file.read(_MAX_FILE).decode("utf-8", "replace")
-        return [line.split(":") for line in text.splitlines()]
-
-    def check_folder(self, path: str) -> None:
-        """Raises ImageUnsupported unless `path` is a folder."""
-        mode = self.mode(path)
-        if mode is None or not stat.S_ISDIR(mode):
-            raise ImageUnsupported(
-                f"The image starts programs in {path}, and has no such folder.",
-                "Build it again with that folder, or mount one there: --mount FOLDER:" + path,
-            )
-
-    def check_program(self, name: str, folder: str, search: str) -> None:
-        """Raises ProgramNotFound or ProgramNotExecutable where bwrap would say so less clearly."""
-        places = [""] if "/" in name else search.split(":")
-        found = None
-        for place in places:
-            path = os.path.join(folder, place, name)
-            mode = self.mode(path)
-            if mode is not None and stat.S_ISREG(mode):
-                found = path
-                if mode & 0o111:
-                    return
-        if found:
-            raise ProgramNotExecutable(
-                f"{found} of the image may not be executed.", "Build the image with its mode set."
-            )
-        raise ProgramNotFound(
-            f"There is no program '{name}' in the image.", f"It was looked for in {search}."
-        )
+        return [line.split(":") for line in text.split("\n")]
 
     def user(self, text: str) -> User:
         """Who `USER[:GROUP]` is, by name or number; nothing is root. Raises ImageUnsupported."""
-        name, _, group = text.partition(":")
-        entries = [fields for fields in self.lines("/etc/passwd") if len(fields) >= 6]
-        known = next((fields for fields in entries if name in (fields[0], fields[2])), None)
-        uid = _number(name or "0") if known is None else _number(known[2])
-        gid = _number(known[3]) if known else 0
-        if group:
-            groups = [fields for fields in self.lines("/etc/group") if len(fields) >= 3]
-            named = next((fields[2] for fields in groups if fields[0] == group), group)
-            gid = _number(named)
-        if uid is None or gid is None:
+        found = find_user(text, self.lines("/etc/passwd"), self.lines("/etc/group"))
+        if found is None:
             raise ImageUnsupported(
                 f"The image runs programs as '{text[:80]}', whom it does not know.",
                 "Build it with a user of its /etc/passwd, or with a number.",
             )
-        home = known[5] if known else ""
-        return User(uid, gid, home or ("/root" if uid == 0 else "/"))
+        return found
+
+
+def find_user(text: str, passwd: list[list[str]], group: list[list[str]]) -> User | None:
+    """Who `USER[:GROUP]` is by the fields of these files, as container tools have it; None: nobody.
+
+    Groups that /etc/group lists the user in count where the image names no group itself.
+    """
+    name, _, named = text.partition(":")
+    name = name or "0"
+    entries = [fields for fields in passwd if len(fields) >= 6]
+    known = next((fields for fields in entries if name in (fields[0], fields[2])), None)
+    uid = _number(known[2] if known else name)
+    gid = _number(known[3]) if known else 0
+    groups = [fields for fields in group if len(fields) >= 3]
+    members: tuple[int | None, ...] = ()
+    if named:
+        gid = _number(next((fields[2] for fields in groups if fields[0] == named), named))
+    elif known:
+        listed = [fields for fields in groups if fields[3:] and known[0] in fields[3].split(",")]
+        members = tuple(_number(fields[2]) for fields in listed[:_MAX_GROUPS])
+    if uid is None or gid is None:
+        return None
+    home = (known[5] if known else "") or ("/root" if uid == 0 else "/")
+    return User(uid, gid, home, tuple(number for number in members if number is not None))
 
 
 def _number(text: str) -> int | None:

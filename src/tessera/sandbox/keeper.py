@@ -29,6 +29,8 @@ from contextlib import suppress
 
 from tessera.model.errors import SandboxFailed
 from tessera.sandbox import syscalls
+from tessera.sandbox.inside import User
+from tessera.sandbox.namespaces import Namespaces
 
 _FROM_KERNEL = 0x80  # si_code of signals that the terminal sends
 _RETRY = 0.01  # seconds
@@ -65,16 +67,23 @@ class Keeper:
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._waited)
         self._pending: list[tuple[int, bool]] = []
 
-    def run(self, bwrap: str, words: Sequence[str], command: Sequence[str]) -> int:
+    def run(
+        self,
+        bwrap: str,
+        words: Sequence[str],
+        command: Sequence[str],
+        namespaces: Namespaces,
+        user: User,
+    ) -> int:
         """Runs `command` in the sandbox that `words` describe; its exit code. Raises SandboxFailed."""
         status, told = os.pipe()
         arguments = _as_file(words)
         self._bwrap = subprocess.Popen(
             [bwrap, "--args", str(arguments), "--json-status-fd", str(told), "--", *command],
             env={},
-            pass_fds=(arguments, told),
+            pass_fds=(arguments, told, namespaces.inner),
             start_new_session=True,
-            preexec_fn=self._in_bwrap(os.getpid()),  # noqa: PLW1509 (there is one thread)
+            preexec_fn=self._in_bwrap(os.getpid(), namespaces, user),  # noqa: PLW1509 (there is one thread)
         )
         os.close(told)
         os.close(arguments)
@@ -97,8 +106,10 @@ class Keeper:
             os.waitpid(self._server, 0)
             self._server_ended = True
 
-    def _in_bwrap(self, keeper: int) -> Callable[[], None]:
+    def _in_bwrap(self, keeper: int, namespaces: Namespaces, user: User) -> Callable[[], None]:
         def prepare() -> None:
+            namespaces.become_bwrap(user)
+            namespaces.forbid_more()
             syscalls.die_with_parent(signal.SIGKILL)
             if os.getppid() != keeper:  # it ended before the kernel was asked
                 os._exit(1)

@@ -2,23 +2,18 @@
 """The root of a sandbox: an image below, a tmpfs for what is written, both in a mount namespace of its own.
 
 The process that makes this becomes the sandbox's keeper (tessera.sandbox.keeper). It leaves its mount
-namespace for a new one, as root of a new user namespace unless it is root already, and mounts
+namespace for a new one, as root of the sandbox's outer user namespace unless it is root already, and mounts
 
     <state>/images/mount          a tmpfs
-    <state>/images/mount/image    the image's squashfs, served by squashfuse
+    <state>/images/mount/image    the image's squashfs, served by squashfuse (tessera.sandbox.served)
     <state>/images/mount/root     an overlay of both
 
 on a folder that is there for good and always empty for everybody else. Nothing of this can be left behind:
 the mounts live in no other namespace, so they go with its last process, whatever ends it.
 
-The squashfuse process stands outside. It is started before the new mount namespace and is handed the
-open /dev/fuse on which the mount is made afterwards, so it keeps neither the namespace nor the mount
-alive; when the last mount is gone, the kernel ends its connection, and it exits. It needs no privilege and
-no setuid helper. The kernel's own squashfs is not used, not even for root: that driver trusts the image,
-and the image comes from a stranger (in a virtual machine that is the guest's own affair).
-
 Places for what is mounted into the sandbox are made in the tmpfs before the overlay is: what is there
-hides what the image has, so a symbolic link of the image leads no tool of the host anywhere.
+hides what the image has, so a symbolic link of the image leads no tool of the host anywhere. They belong to
+whom the image says, and else to its root.
 """
 
 from __future__ import annotations
@@ -26,11 +21,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 
 from tessera.model.errors import InvalidMount, SandboxFailed
-from tessera.sandbox import syscalls, tools
+from tessera.sandbox import syscalls
+from tessera.sandbox.idmap import IdMap
 from tessera.sandbox.plan import INSIDE, Mount
-from tessera.sandbox.syscalls import MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC
+from tessera.sandbox.served import Served
+from tessera.sandbox.syscalls import MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC
 
 _RESOLVER = "/etc/resolv.conf"
 SOCKET = f"{INSIDE}/gpu.sock"
@@ -39,18 +37,17 @@ VENDORS = f"{INSIDE}/vendors"
 
 
 class Root:
-    """The mounted root of one sandbox, and the process that serves its image."""
+    """The mounted root of one sandbox."""
 
-    def __init__(self, base: str, image: int, offset: int) -> None:
-        """Enters the namespaces and mounts the image that the open file `image` holds at `offset`.
-
-        `base` is an empty folder. Raises SandboxFailed.
-        """
+    def __init__(self, base: str, served: Served) -> None:
+        """Enters the namespaces and mounts the image. `base` is an empty folder. Raises SandboxFailed."""
         self._base = base
+        self._owners = served.namespaces.owners
+        self._first = os.geteuid() == 0
         try:
-            if os.geteuid() != 0:
-                _become_root_of_a_user_namespace()
-            self.server = self._mount_image(image, offset)
+            if not self._first:
+                syscalls.enter(served.namespaces.outer, syscalls.CLONE_NEWUSER)
+            self._mount_image(served.mount)
         except OSError as error:
             raise _failed("mounting the image", error) from error
 
@@ -63,26 +60,20 @@ class Root:
         """A folder that is to be mounted at VENDORS."""
         return f"{self._base}/vendors"
 
-    def _mount_image(self, image: int, offset: int) -> int:
-        fuse = os.open(tools.FUSE, os.O_RDWR | os.O_CLOEXEC)
-        mounted, tell = os.pipe()
-        server = _start_server(fuse, image, offset, mounted, tell)
-        os.close(mounted)
+    def _mount_image(self, mount: int) -> None:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
         syscalls.mount("tmpfs", self._base, "tmpfs", MS_NODEV | MS_NOSUID, "mode=0755")
         for name in ("image", "upper", "work", "root", "vendors"):
             os.mkdir(f"{self._base}/{name}", 0o755)
-        options = f"fd={fuse},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()}"
-        flags = MS_RDONLY | MS_NODEV | MS_NOSUID
-        syscalls.mount("tessera", f"{self._base}/image", "fuse.squashfuse", flags, options)
-        os.write(tell, b"m")
-        os.close(tell)
-        os.close(fuse)
-        return server
+        self._give(f"{self._base}/upper", None)
+        syscalls.attach(mount, f"{self._base}/image")
 
-    def prepare(self, mounts: Iterable[Mount], network: bool) -> None:
-        """Makes the places of what is mounted, and lays the overlay. Raises InvalidMount, SandboxFailed."""
+    def prepare(self, mounts: Iterable[Mount], network: bool, own: Iterable[str]) -> None:
+        """Makes the places of what is mounted, and lays the overlay; in the folders `own` the program writes.
+
+        Raises InvalidMount, SandboxFailed.
+        """
         try:
             for folder in ("/proc", "/dev", "/run", INSIDE, VENDORS):
                 self._make_folder(folder)
@@ -94,6 +85,9 @@ class Root:
                 self._make_place(mount)
             if network:
                 self._copy_resolver()
+            if self._seen(self._owners.users, 0) is None:
+                for path in own:
+                    self._make_writable(path)
             with open(f"{self.vendors}/tessera.icd", "w", encoding="ascii") as icd:
                 icd.write(f"{LIBRARY}\n")
             self._overlay()
@@ -126,69 +120,71 @@ class Root:
         else:
             self._make_file(mount.place)
 
-    def _mode_in_image(self, path: str) -> int | None:
+    def _make_writable(self, path: str) -> None:
+        """Makes a folder of the image above it: the kernel does so only for those whose owner has a place."""
+        place = ""
+        for part in path.split("/")[1:]:
+            place += f"/{part}"
+            mode = self._mode_in_image(place)
+            if mode is None or not stat.S_ISDIR(mode):
+                return
+            self._make_folder(place)
+
+    def _in_image(self, path: str) -> os.stat_result | None:
         """Of a path all whose parents are folders of the image, or are not there."""
         try:
-            return os.lstat(f"{self._base}/image{path}").st_mode
+            return os.lstat(f"{self._base}/image{path}")
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def _mode_in_image(self, path: str) -> int | None:
+        found = self._in_image(path)
+        return found.st_mode if found else None
+
+    def _seen(self, ids: IdMap, number: int) -> int | None:
+        """What a number of the image is to this process."""
+        return ids.on_host(number) if self._first else ids.in_outer(number)
+
+    def _give(self, place: str, to: os.stat_result | None) -> None:
+        """Gives a folder or file that was made to the owner of `to`, or to the image's root."""
+        if to:
+            uid, gid = to.st_uid, to.st_gid
+        else:
+            found = self._seen(self._owners.users, 0), self._seen(self._owners.groups, 0)
+            uid, gid = (-1 if number is None else number for number in found)
+        # What belongs to nobody here remains the caller's.
+        with suppress(OSError):
+            os.chown(place, uid, gid)
+
     def _make_folder(self, path: str, missing: int = 0o755) -> None:
-        """Makes a folder above the image's, with its mode, or with `missing` where it has none."""
-        mode = self._mode_in_image(path)
+        """Makes a folder above the image's, with its owner and mode, or root's with `missing`."""
+        there = self._in_image(path)
+        if there and not stat.S_ISDIR(there.st_mode):
+            there = None
         folder = f"{self._base}/upper{path}"
         if not os.path.isdir(folder):
             os.mkdir(folder)
-            os.chmod(folder, stat.S_IMODE(mode) if mode and stat.S_ISDIR(mode) else missing)
+            self._give(folder, there)
+            os.chmod(folder, stat.S_IMODE(there.st_mode) if there else missing)
 
     def _make_file(self, path: str) -> None:
-        with open(f"{self._base}/upper{path}", "ab"):
-            pass
+        file = f"{self._base}/upper{path}"
+        with open(file, "ab"):
+            self._give(file, None)
 
     def _copy_resolver(self) -> None:
         with open(_RESOLVER, "rb") as host:
             content = host.read(1 << 16)
         self._make_folder("/etc")
-        with open(f"{self._base}/upper{_RESOLVER}", "wb") as out:
+        file = f"{self._base}/upper{_RESOLVER}"
+        with open(file, "wb") as out:
             out.write(content)
-
-
-def _become_root_of_a_user_namespace() -> None:
-    uid, gid = os.geteuid(), os.getegid()
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"0 {uid} 1"),
-        ("gid_map", f"0 {gid} 1"),
-    ):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+        self._give(file, None)
 
 
 def _is_first_user_namespace() -> bool:
     with open("/proc/self/uid_map", encoding="ascii") as file:
         return file.read().split() == ["0", "0", str((1 << 32) - 1)]
-
-
-def _start_server(fuse: int, image: int, offset: int, mounted: int, tell: int) -> int:
-    """Starts squashfuse once the mount is made, or ends if it never is. The pid."""
-    program = tools.find(tools.SQUASHFUSE)
-    words = [program, "-f", "-o", f"offset={offset}", f"/dev/fd/{image}", f"/dev/fd/{fuse}"]
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        os.close(tell)
-        os.setsid()  # a Ctrl-C at the terminal is for the program
-        if os.read(mounted, 1):
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for standard in range(3):
-                os.dup2(nothing, standard)
-            os.set_inheritable(fuse, True)
-            os.set_inheritable(image, True)
-            os.execve(program, words, {})
-    finally:
-        os._exit(1)
 
 
 def _failed(doing: str, error: OSError) -> SandboxFailed:

@@ -19,11 +19,13 @@ from tessera.images.cache import Cache
 from tessera.images.opened import OpenImage, opened
 from tessera.images.start import start_of
 from tessera.model.errors import ImageUnsupported, UsageError
-from tessera.sandbox import tools
-from tessera.sandbox.inside import Inside
+from tessera.sandbox import looking, tools
+from tessera.sandbox.idmap import owners
+from tessera.sandbox.inside import ROOT, Inside, User
 from tessera.sandbox.keeper import Keeper
 from tessera.sandbox.plan import Plan
 from tessera.sandbox.root import LIBRARY, SOCKET, VENDORS, Root
+from tessera.sandbox.served import Served, serve
 from tessera.sandbox.words import ENDPOINT, bwrap_words, variables_inside
 
 
@@ -61,22 +63,36 @@ def _run(
     library: Path,
     base: str,
 ) -> int:
-    root = Root(base, image.fd, image.image.primary.offset)
-    keeper = Keeper(root.server)
+    served, user = _serve(image)
+    keeper = Keeper(served.server)
     try:
-        root.prepare(plan.mounts, plan.network)
-        inside = Inside(root.path)
-        user = inside.user(image.config.user)
-        variables = variables_inside(image.config.environment, lease, user, os.environ)
+        root = Root(base, served)
         workdir = image.config.working_dir or "/"
-        inside.check_folder(workdir)
-        inside.check_program(command[0], workdir, variables["PATH"])
-        inside.close()
+        root.prepare(plan.mounts, plan.network, (user.home, workdir, "/tmp", "/var/tmp"))
+        variables = variables_inside(image.config.environment, lease, user, os.environ)
+        wanted = looking.Wanted(command[0], workdir, variables["PATH"])
+        looking.check(root.path, plan.mounts, served.namespaces, user, wanted)
         bound = [(str(library), LIBRARY), (root.vendors, VENDORS), *_socket(lease)]
-        words = bwrap_words(plan, user, workdir, variables, root.path, bound)
-        return keeper.run(tools.find(tools.BWRAP), words, command)
+        inner = served.namespaces.inner
+        words = bwrap_words(plan, user, workdir, variables, root.path, bound, inner)
+        return keeper.run(tools.find(tools.BWRAP), words, command, served.namespaces, user)
     finally:
         keeper.close()
+
+
+def _serve(image: OpenImage) -> tuple[Served, User]:
+    """The image's files as they are for its user, whom its own files name."""
+    offset = image.image.primary.offset
+    served = serve(image.fd, offset, owners(ROOT))
+    try:
+        user = Inside(served.mount).user(image.config.user)
+    except BaseException:
+        served.end()
+        raise
+    if (user.uid, user.gid) != (ROOT.uid, ROOT.gid):
+        served.end()
+        served = serve(image.fd, offset, owners(user))
+    return served, user
 
 
 def _socket(lease: dict[str, str]) -> list[tuple[str, str]]:

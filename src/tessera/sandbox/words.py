@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tessera.sandbox.inside import User
+from tessera.sandbox.namespaces import OF_ROOT
 from tessera.sandbox.plan import Plan
 from tessera.sandbox.root import SOCKET, VENDORS
 
@@ -21,17 +22,23 @@ def bwrap_words(
     variables: Mapping[str, str],
     root: str,
     bound: Sequence[tuple[str, str]],
+    inner: int,
 ) -> list[str]:
     """The arguments of bwrap, less the program; `bound` are files of the lease and their places.
 
+    bwrap is root of the outer user namespace; the program is `user` of that of the descriptor `inner`.
+
     The environment is among them and not bwrap's own: an image that sets LD_PRELOAD means its program.
     """
-    words = ["--unshare-all", "--unshare-user", "--disable-userns"]
-    words += ["--share-net"] if plan.network else []
-    words += ["--uid", str(user.uid), "--gid", str(user.gid), "--cap-drop", "ALL"]
+    words = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
+    words += [] if plan.network else ["--unshare-net"]
+    # That of --sync-fd is closed before the program starts.
+    words += ["--userns2", str(inner), "--sync-fd", str(inner), "--cap-drop", "ALL"]
+    for name in OF_ROOT if user.uid == 0 else ():
+        words += ["--cap-add", name]
     words += ["--die-with-parent", "--new-session"]
     words += ["--bind", root, "/", "--proc", "/proc", "--dev", "/dev"]
-    # Root's sandbox runs as root without capabilities, and the kernel's settings ask for none.
+    # Root's sandbox runs as root of the host with no privilege there, and the kernel's settings ask for none.
     words += ["--ro-bind", "/proc/sys", "/proc/sys"]
     for source, place in bound:
         words += ["--ro-bind", source, place]

@@ -93,8 +93,8 @@ def test_both_languages_count_ports_alike() -> None:
 
 
 def test_a_program_is_told_in_words() -> None:
-    program = Program(["sh", "-c", "a=b"], {"A": "=x"}, "box", "/tmp", 7, 8, (24, 80))
+    program = Program(["sh", "-c", "a=b"], {"A": "=x"}, "box", "/tmp", "me:8", (24, 80))
     assert program.words() == [
         *("argument=sh", "argument=-c", "argument=a=b", "variable=A==x"),
-        *("hostname=box", "directory=/tmp", "user=7", "group=8", "terminal=24x80"),
+        *("hostname=box", "directory=/tmp", "user=me:8", "terminal=24x80"),
     ]

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 
+import pytest
+
 from tessera.hypervisor.streams import Gate, Port
 
 PAUSE = 0.05
@@ -75,3 +77,16 @@ def test_the_end_of_a_port_is_told() -> None:
     with near:
         far.close()
         assert Port(near, Gate()).receive() == b""
+
+
+def test_a_port_that_is_closed_while_a_thread_waits_is_gone_as_any() -> None:
+    ours, theirs = socket.socketpair()
+
+    class Closing(Gate):
+        def read(self, port: socket.socket) -> bytes | None:
+            found = super().read(port)
+            port.close()  # as the command does with a machine that is lost
+            return found
+
+    with theirs, pytest.raises(OSError, match="Bad file descriptor"):
+        Port(ours, Closing()).receive()
