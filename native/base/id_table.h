@@ -20,8 +20,8 @@ inline std::uint64_t scattered(std::uint64_t x) {
 }
 
 // For ids that are handed out 1, 2, 3, ... by this process. Four that follow each other lie side by
-// side, because they are used together; the fours are scattered. Ids as they are would be one run of
-// everything that lives: to take its first one out is to look at all of it.
+// side, because they are used together; the fours are scattered. Ids as they are would be one run
+// of everything that lives: to take its first one out is to look at all of it.
 struct OwnIds {
   std::size_t operator()(std::uint64_t id) const { return scattered(id / 4) * 4 + id % 4; }
 };
@@ -29,9 +29,7 @@ struct OwnIds {
 // For ids that somebody else chooses: without the seed they could be steered into one place.
 struct ForeignIds {
   std::uint64_t seed = 0;
-  std::size_t operator()(std::uint64_t id) const {
-    return scattered((id / 4) ^ seed) * 4 + id % 4;
-  }
+  std::size_t operator()(std::uint64_t id) const { return scattered((id / 4) ^ seed) * 4 + id % 4; }
 };
 
 // `Value` is a pointer of some kind; an empty one is no value.

@@ -168,9 +168,24 @@ class Session {
   // later messages may be handled meanwhile.
   std::unique_ptr<Charge> charge_memory(const ContextEntry& context, std::uint64_t bytes,
                                         bool answered);
-  // The fresh memory of the object in `entry` becomes the client's: scrubbed, and `charge` tied to
-  // it. On an error the object is released and `handle` null.
-  void hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // The fresh memory of the object in `entry` becomes the client's: scrubbed, unless it is `filled`
+  // with contents of the client's, and `charge` tied to it. On an error the object is released and
+  // `handle` null.
+  void hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, bool filled, cl_int* status);
+  // Whether the driver copies these initial contents while it makes their object.
+  static bool driver_copies(const Bulk& contents);
+  // Runs `create`, in which the driver copies initial contents of an object of `context`, when the
+  // lease may use the device.
+  template <class F>
+  void copying(const ContextEntry& context, F&& create) {
+    Gate* const before = gate(context.devices.front());
+    const std::uint64_t estimate_ns = before != nullptr ? transfer_cost_->estimate(1) : 0;
+    if (before != nullptr && !before->try_enter(estimate_ns)) {
+      unlocked([&] { before->enter(estimate_ns); });
+    }
+    create();
+    if (before != nullptr) before->left();
+  }
   // Has `fill` enqueue zeros where fresh memory of `context` may hold another process's bytes.
   cl_int scrub(ContextEntry& context,
                const std::function<cl_int(cl_command_queue, cl_event*)>& fill);
@@ -302,8 +317,15 @@ class Session {
   std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;
-  void create_buffer(MemEntry& entry, const wire::CreateBuffer& m);
-  void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent);
+  void create_buffer(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents);
+  void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent,
+                    const Bulk& contents);
+  cl_int lay_over_svm(MemEntry& entry, const wire::CreateBuffer& m);
+  cl_int allocate(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents);
+  // Puts contents into a part of an object that nothing has used yet, and waits for them.
+  cl_int initialize(const MemEntry& buffer, std::uint64_t offset, const Bulk& bytes);
+  cl_int initialize(const MemEntry& image, const wire::Id3& origin, const wire::Id3& region,
+                    const Bulk& pixels);
   // False: the driver refuses, and the memory must not become the client's.
   bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
