@@ -37,6 +37,7 @@
 #include "generated/messages_session.h"
 #include "generated/messages_svm.h"
 #include "lease/quota.h"
+#include "opencl/argument_kind.h"
 #include "opencl/worker/answer.h"
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
@@ -56,7 +57,17 @@
 
 namespace tessera::worker {
 
-struct NumberedDevice;  // kernel_facts.h
+struct ArgFacts;  // kernel_facts.h
+struct NumberedDevice;
+
+// What an argument of a kernel is to be set to.
+struct NewArgument {
+  ArgumentKind kind = ArgumentKind::value;
+  std::uint32_t index = 0;
+  std::uint64_t number = 0;  // object: its id or 0; local: bytes; svm: the address or 0
+  wire::Blob value{};
+  bool may_be_gone = false;  // what it names may have been released
+};
 
 // A device of the lease; its place in the list is its number on the wire and its bit in a gpu_mask.
 struct Device {
@@ -335,8 +346,13 @@ class Session {
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
              Build build, const std::optional<std::string>& options,
              const std::function<cl_int()>& translate);
-  void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
-                    cl_int status, wire::Opcode opcode);
+  // Sets an argument; on an error it stays as it was.
+  cl_int set_argument(KernelEntry& kernel, const NewArgument& to);
+  cl_int set_svm_argument(KernelEntry& kernel, const NewArgument& to, const ArgFacts& arg);
+  // Those that a launch brings. The first error; the client has been told of each.
+  cl_int set_arguments(KernelEntry& kernel, const wire::EnqueueNdRange& m);
+  void keep_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument);
+  void tell_argument(const KernelEntry& kernel, cl_int status, wire::Opcode opcode);
 
   Channel& channel_;
   Quota& quota_;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What belongs together travels together: initial contents with the creation of their object. Each
-// message costs the worker more than its bytes do, so messages are counted.
-#include <numeric>
+// What belongs together travels together: initial contents with the creation of their object,
+// changed arguments with the launch of their kernel. Each message costs the worker more than its
+// bytes do, so messages are counted.
+#include <barrier>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "check.h"
@@ -143,6 +146,168 @@ void pixels_travel_with_their_image(TransportKind kind) {
   }
 }
 
+cl_program build(Program& program, const std::string& source) {
+  const char* text = source.c_str();
+  cl_program made = api::clCreateProgramWithSource(program.context, 1, &text, nullptr, nullptr);
+  CHECK(api::clBuildProgram(made, 0, nullptr, "", nullptr, nullptr) == CL_SUCCESS);
+  return made;
+}
+
+cl_mem buffer_of(Program& program) {
+  cl_mem buffer = api::clCreateBuffer(program.context, CL_MEM_READ_WRITE, 64, nullptr, nullptr);
+  CHECK(buffer != nullptr);
+  return buffer;
+}
+
+cl_int launch(cl_command_queue queue, cl_kernel kernel) {
+  const std::size_t one = 1;
+  return api::clEnqueueNDRangeKernel(queue, kernel, 1, nullptr, &one, nullptr, 0, nullptr, nullptr);
+}
+
+template <class T>
+void set(cl_kernel kernel, cl_uint index, const T& value) {
+  CHECK(api::clSetKernelArg(kernel, index, sizeof value, &value) == CL_SUCCESS);
+}
+
+void changed_arguments_travel_with_their_launch(TransportKind kind) {
+  Program program(kind);
+  const cl_program source =
+      build(program, "kernel void run(global int* a, int n, local int* l, struct bytes20 b) {}");
+  const cl_kernel kernel = api::clCreateKernel(source, "run", nullptr);
+  const cl_mem buffer = buffer_of(program);
+  const auto set_all = [&](int number) {
+    set(kernel, 0, buffer);
+    set(kernel, 1, number);
+    CHECK(api::clSetKernelArg(kernel, 2, 64, nullptr) == CL_SUCCESS);
+    set(kernel, 3, std::array<char, 20>{});
+  };
+  CHECK(cost_of(program.pair, [&] { set_all(1); }).messages == 0);
+  for (int i = 0; i < 100; ++i) {
+    const Cost cost = cost_of(program.pair, [&] {
+      set_all(i);
+      CHECK(launch(program.queue, kernel) == CL_SUCCESS);
+    });
+    CHECK(cost.messages == 1 && cost.round_trips == 0);
+  }
+  // A clone has what its original has, sent or not.
+  set(kernel, 1, 100);
+  const cl_kernel clone = api::clCloneKernel(kernel, nullptr);
+  set(kernel, 1, 101);
+  CHECK(launch(program.queue, clone) == CL_SUCCESS);
+  CHECK(launch(program.queue, kernel) == CL_SUCCESS);
+  CHECK(api::clFinish(program.queue) == CL_SUCCESS);
+  CHECK(api::clReleaseKernel(clone) == CL_SUCCESS);
+  CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseKernel(kernel) == CL_SUCCESS);
+  CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
+}
+
+// A clone of a kernel that was never launched: the worker has none of its arguments.
+void a_clone_brings_what_its_original_did_not() {
+  Program program(TransportKind::shm);
+  const cl_program source = build(program, "kernel void run(global int* a, int n) {}");
+  const cl_kernel kernel = api::clCreateKernel(source, "run", nullptr);
+  const cl_mem buffer = buffer_of(program);
+  set(kernel, 0, buffer);
+  set(kernel, 1, 5);
+  const cl_kernel clone = api::clCloneKernel(kernel, nullptr);
+  for (const cl_kernel each : {clone, kernel}) {
+    CHECK(launch(program.queue, each) == CL_SUCCESS);
+    CHECK(api::clFinish(program.queue) == CL_SUCCESS);
+    CHECK(api::clReleaseKernel(each) == CL_SUCCESS);
+  }
+  CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
+}
+
+// Sixty-four arguments and 2 KiB of values fit a launch; what is more goes before it.
+void many_and_long_arguments_reach_the_worker() {
+  Program program(TransportKind::shm);
+  std::string many = "kernel void many(global int* a0";
+  for (int i = 1; i < 100; ++i) many += ", global int* a" + std::to_string(i);
+  const cl_program source =
+      build(program, many +
+                         ") {}\nkernel void big(struct bytes1000 a, struct bytes1000 b, struct "
+                         "bytes1000 c) {}\n");
+  const cl_kernel kernel = api::clCreateKernel(source, "many", nullptr);
+  const cl_mem buffer = buffer_of(program);
+  for (cl_uint i = 0; i < 100; ++i) set(kernel, i, buffer);
+  CHECK(cost_of(program.pair, [&] { launch(program.queue, kernel); }).messages == 1 + 36);
+  CHECK(api::clFinish(program.queue) == CL_SUCCESS);
+  const cl_kernel big = api::clCreateKernel(source, "big", nullptr);
+  for (cl_uint i = 0; i < 3; ++i) set(big, i, std::array<char, 1000>{});
+  CHECK(cost_of(program.pair, [&] { launch(program.queue, big); }).messages == 1 + 1);
+  CHECK(api::clFinish(program.queue) == CL_SUCCESS);
+  // One of those that go before has gone itself.
+  const cl_mem other = buffer_of(program);
+  for (cl_uint i = 0; i < 100; ++i) set(kernel, i, i == 99 ? other : nullptr);
+  CHECK(api::clReleaseMemObject(other) == CL_SUCCESS);
+  CHECK(launch(program.queue, kernel) == CL_INVALID_KERNEL_ARGS);
+  set(kernel, 99, buffer);
+  CHECK(launch(program.queue, kernel) == CL_SUCCESS);
+  CHECK(api::clFinish(program.queue) == CL_SUCCESS);
+  CHECK(api::clReleaseKernel(big) == CL_SUCCESS);
+  CHECK(api::clReleaseKernel(kernel) == CL_SUCCESS);
+  CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
+}
+
+// A kernel keeps nothing alive: what its arguments name may be gone when it is launched, and then
+// that launch fails and nothing else.
+void an_argument_may_be_released_before_the_launch() {
+  Program program(TransportKind::shm);
+  const cl_program source = build(program, "kernel void run(global int* a, sampler_t s) {}");
+  const cl_kernel kernel = api::clCreateKernel(source, "run", nullptr);
+  for (int round = 0; round < 3; ++round) {
+    const cl_mem buffer = buffer_of(program);
+    const cl_sampler sampler = api::clCreateSampler(program.context, CL_FALSE, CL_ADDRESS_CLAMP,
+                                                    CL_FILTER_NEAREST, nullptr);
+    set(kernel, 0, buffer);
+    set(kernel, 1, sampler);
+    if (round == 0) CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+    if (round == 1) CHECK(api::clReleaseSampler(sampler) == CL_SUCCESS);
+    CHECK(launch(program.queue, kernel) == CL_SUCCESS);
+    CHECK(api::clFinish(program.queue) == (round == 2 ? CL_SUCCESS : CL_INVALID_KERNEL_ARGS));
+    if (round != 0) CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+    if (round != 1) CHECK(api::clReleaseSampler(sampler) == CL_SUCCESS);
+  }
+  CHECK(!program.pair.session().lost());
+  CHECK(api::clReleaseKernel(kernel) == CL_SUCCESS);
+  CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
+}
+
+// Whichever launch is first in the channel has to bring the arguments.
+void two_threads_launch_one_kernel(TransportKind kind) {
+  Program program(kind);
+  const cl_program source = build(program, "kernel void run(global int* a, int n) {}");
+  const cl_mem buffer = buffer_of(program);
+  const cl_command_queue other = api::clCreateCommandQueueWithProperties(
+      program.context, program.pair.device(), nullptr, nullptr);
+  constexpr int kRounds = 300;
+  cl_kernel kernel = nullptr;
+  std::barrier step(2);
+  const auto work = [&](cl_command_queue queue, bool first) {
+    for (int round = 0; round < kRounds; ++round) {
+      if (first) {
+        kernel = api::clCreateKernel(source, "run", nullptr);
+        set(kernel, 0, buffer);
+        set(kernel, 1, round);
+      }
+      step.arrive_and_wait();
+      CHECK(launch(queue, kernel) == CL_SUCCESS);
+      step.arrive_and_wait();
+      if (first) CHECK(api::clReleaseKernel(kernel) == CL_SUCCESS);
+    }
+    CHECK(api::clFinish(queue) == CL_SUCCESS);
+  };
+  std::thread second([&] { work(other, false); });
+  work(program.queue, true);
+  second.join();
+  CHECK(api::clReleaseCommandQueue(other) == CL_SUCCESS);
+  CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
+  CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
+}
+
 }  // namespace
 }  // namespace tessera::test
 
@@ -151,7 +316,12 @@ int main() {
   for (const auto kind : kAllKinds) {
     contents_travel_with_their_buffer(kind);
     pixels_travel_with_their_image(kind);
+    changed_arguments_travel_with_their_launch(kind);
+    two_threads_launch_one_kernel(kind);
   }
+  a_clone_brings_what_its_original_did_not();
+  many_and_long_arguments_reach_the_worker();
+  an_argument_may_be_released_before_the_launch();
   contents_longer_than_a_message_follow_in_pieces();
   a_creation_that_fails_costs_one_round_trip();
 }
