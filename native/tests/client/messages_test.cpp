@@ -3,18 +3,21 @@
 // What belongs together travels together: initial contents with the creation of their object,
 // changed arguments with the launch of their kernel. Each message costs the worker more than its
 // bytes do, so messages are counted.
-#include <barrier>
+#include <chrono>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "check.h"
 #include "client/client_pair.h"
+#include "opencl/client/queue.h"
 
 namespace tessera::test {
 namespace {
 
 namespace api = client::entry;
+using namespace std::chrono_literals;
 
 struct Cost {
   std::uint64_t messages;
@@ -276,34 +279,31 @@ void an_argument_may_be_released_before_the_launch() {
   CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
 }
 
-// Whichever launch is first in the channel has to bring the arguments.
+// Whichever launch is first in the channel has to bring the arguments. The first is held back when
+// it has taken them, on its way into its queue: the second must not overtake it without them.
 void two_threads_launch_one_kernel(TransportKind kind) {
   Program program(kind);
   const cl_program source = build(program, "kernel void run(global int* a, int n) {}");
+  const cl_kernel kernel = api::clCreateKernel(source, "run", nullptr);
   const cl_mem buffer = buffer_of(program);
   const cl_command_queue other = api::clCreateCommandQueueWithProperties(
       program.context, program.pair.device(), nullptr, nullptr);
-  constexpr int kRounds = 300;
-  cl_kernel kernel = nullptr;
-  std::barrier step(2);
-  const auto work = [&](cl_command_queue queue, bool first) {
-    for (int round = 0; round < kRounds; ++round) {
-      if (first) {
-        kernel = api::clCreateKernel(source, "run", nullptr);
-        set(kernel, 0, buffer);
-        set(kernel, 1, round);
-      }
-      step.arrive_and_wait();
-      CHECK(launch(queue, kernel) == CL_SUCCESS);
-      step.arrive_and_wait();
-      if (first) CHECK(api::clReleaseKernel(kernel) == CL_SUCCESS);
-    }
-    CHECK(api::clFinish(queue) == CL_SUCCESS);
-  };
-  std::thread second([&] { work(other, false); });
-  work(program.queue, true);
-  second.join();
+  for (int round = 0; round < 3; ++round) {
+    set(kernel, 0, buffer);
+    set(kernel, 1, round);
+    std::unique_lock held_back(client::require<client::Queue>(program.queue).order());
+    std::thread first([&] { CHECK(launch(program.queue, kernel) == CL_SUCCESS); });
+    std::this_thread::sleep_for(20ms);
+    std::thread second([&] { CHECK(launch(other, kernel) == CL_SUCCESS); });
+    std::this_thread::sleep_for(20ms);
+    held_back.unlock();
+    first.join();
+    second.join();
+    CHECK(api::clFinish(other) == CL_SUCCESS);
+    CHECK(api::clFinish(program.queue) == CL_SUCCESS);
+  }
   CHECK(api::clReleaseCommandQueue(other) == CL_SUCCESS);
+  CHECK(api::clReleaseKernel(kernel) == CL_SUCCESS);
   CHECK(api::clReleaseMemObject(buffer) == CL_SUCCESS);
   CHECK(api::clReleaseProgram(source) == CL_SUCCESS);
 }
