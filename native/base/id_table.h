@@ -12,19 +12,24 @@
 
 namespace tessera {
 
-// For ids that are handed out 1, 2, 3, ... by this process: they rarely collide as they are.
+// Spreads what differs anywhere over all bits (the end of MurmurHash3).
+inline std::uint64_t scattered(std::uint64_t x) {
+  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccd;
+  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53;
+  return x ^ (x >> 33);
+}
+
+// For ids that are handed out 1, 2, 3, ... by this process. Four that follow each other lie side by
+// side, because they are used together; the fours are scattered. Ids as they are would be one run
+// of everything that lives: to take its first one out is to look at all of it.
 struct OwnIds {
-  std::size_t operator()(std::uint64_t id) const { return id; }
+  std::size_t operator()(std::uint64_t id) const { return scattered(id / 4) * 4 + id % 4; }
 };
 
 // For ids that somebody else chooses: without the seed they could be steered into one place.
 struct ForeignIds {
   std::uint64_t seed = 0;
-  std::size_t operator()(std::uint64_t id) const {
-    std::uint64_t x = (id ^ seed) * 0x9e3779b97f4a7c15;
-    x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93;
-    return x ^ (x >> 32);
-  }
+  std::size_t operator()(std::uint64_t id) const { return scattered((id / 4) ^ seed) * 4 + id % 4; }
 };
 
 // `Value` is a pointer of some kind; an empty one is no value.

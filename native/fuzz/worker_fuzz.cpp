@@ -38,7 +38,8 @@ class FuzzChannel final : public Channel {
     void* memory = ::malloc(bytes);
     return Bulk(static_cast<std::byte*>(memory), bytes, free_bulk, memory, 0);
   }
-  std::uint64_t send(std::uint16_t, std::span<const std::byte> fields, Bulk bulk) override {
+  std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk) override {
+    if (opcode == static_cast<std::uint16_t>(wire::Opcode::build_done)) building_.store(false);
     if (closed_.load()) throw ChannelClosed("closed");
     if (fields.size() > kMaxFields || bulk.size() > kMaxBulk) ::abort();
     // Every byte must be defined and there.
@@ -55,9 +56,11 @@ class FuzzChannel final : public Channel {
     into.sequence = ++received_;
     if (received_ == 1) return open(into);
     if (at_ + 4 > input_.size() || received_ > kMaxMessages) throw ChannelClosed("end of input");
+    wait_for_build();
     const std::uint8_t* head = input_.data() + at_;
     at_ += 4;
     into.opcode = head[0];
+    building_.store(into.opcode == static_cast<std::uint16_t>(wire::Opcode::build_program));
     const std::size_t size = std::min<std::size_t>(head[2] | head[3] << 8, input_.size() - at_);
     fields_.assign((size + 7) / 8, 0);
     std::memcpy(fields_.data(), input_.data() + at_, size);
@@ -80,6 +83,11 @@ class FuzzChannel final : public Channel {
   ChannelCounters counters() const override { return {}; }
 
  private:
+  // A moment, as a build that is refused ends with nothing. Without it no kernel is ever made: a
+  // program has none while it is being built.
+  void wait_for_build() const {
+    for (int i = 0; building_.load() && i < 100; ++i) ::usleep(100);
+  }
   Received open(Incoming& into) {
     wire::Encoder out;
     wire::OpenSession message;
@@ -98,6 +106,7 @@ class FuzzChannel final : public Channel {
   std::vector<std::uint64_t> fields_;
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> sink_{0};
+  std::atomic<bool> building_{false};
   std::atomic<bool> closed_{false};
 };
 

@@ -7,10 +7,10 @@
 
 namespace tessera::wire {
 
-// To the worker; posted.
+// To the worker; posted, with bulk.
 struct CreateImage {
   static constexpr Opcode kOpcode = Opcode::create_image;
-  static constexpr bool kBulk = false;
+  static constexpr bool kBulk = true;
   Id image{};
   Id context{};
   std::uint64_t flags{};

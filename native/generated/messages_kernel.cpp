@@ -120,6 +120,10 @@ void encode(Encoder& out, const EnqueueNdRange& message) {
   out.u64x3(message.offset);
   out.u64x3(message.global);
   out.u64x3(message.local);
+  out.u32s(message.arg_indices);
+  out.u32s(message.arg_kinds);
+  out.u64s(message.arg_numbers);
+  out.blob(message.arg_values);
 }
 
 bool decode(Decoder& in, EnqueueNdRange& message) {
@@ -132,6 +136,10 @@ bool decode(Decoder& in, EnqueueNdRange& message) {
   message.offset = in.u64x3();
   message.global = in.u64x3();
   message.local = in.u64x3();
+  message.arg_indices = in.u32s();
+  message.arg_kinds = in.u32s();
+  message.arg_numbers = in.u64s();
+  message.arg_values = in.blob();
   return in.complete();
 }
 

@@ -93,6 +93,10 @@ struct EnqueueNdRange {
   Id3 offset{};
   Id3 global{};
   Id3 local{};
+  std::span<const std::uint32_t> arg_indices{};
+  std::span<const std::uint32_t> arg_kinds{};
+  std::span<const std::uint64_t> arg_numbers{};
+  Blob arg_values{};
 };
 
 // To the client; push.

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +88,58 @@ def test_a_lease_computes_what_the_bare_device_computes(
     assert leased == bare_results[name]
 
 
-def waits(steps: int, environment: Mapping[str, str], folder: Path) -> tuple[int, int]:
-    """(round trips, waits for a read) of the language model, from its start to its end."""
-    counts = {
+@dataclass(frozen=True)
+class Counts:
+    """Of the language model, from its start to its end."""
+
+    round_trips: int
+    messages: int
+    reads: int
+    """Waits for a read."""
+    commands: int
+
+    def since(self, before: Counts) -> Counts:
+        return Counts(
+            self.round_trips - before.round_trips,
+            self.messages - before.messages,
+            self.reads - before.reads,
+            self.commands - before.commands,
+        )
+
+
+def counts(steps: int, environment: Mapping[str, str], folder: Path) -> Counts:
+    files = {
         "OPENCL_LAYERS": native("libtessera-count-layer.so"),
-        "TESSERA_LAYER_FILE": str(folder / "reads"),
+        "TESSERA_LAYER_FILE": str(folder / "layer"),
         "TESSERA_STATS_FILE": str(folder / "stats"),
     }
-    run("language_model", "shm", {**environment, **counts}, "--steps", str(steps))
+    run("language_model", "shm", {**environment, **files}, "--steps", str(steps))
     stats = json.loads((folder / "stats").read_text())
-    return stats["round_trips"], int((folder / "reads").read_text())
+    reads, commands = (int(number) for number in (folder / "layer").read_text().split())
+    return Counts(stats["round_trips"], stats["messages"], reads, commands)
+
+
+@pytest.fixture(scope="module")
+def sixteen_steps(
+    environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Counts:
+    """What sixteen more steps cost."""
+    folder = tmp_path_factory.mktemp("counts")
+    few = counts(8, environment, folder)
+    return counts(24, environment, folder).since(few)
 
 
 def test_a_training_step_costs_no_more_round_trips_than_it_has_blocking_reads(
-    environment: Mapping[str, str], tmp_path: Path
+    sixteen_steps: Counts,
 ) -> None:
-    few = waits(8, environment, tmp_path)
-    many = waits(24, environment, tmp_path)
-    round_trips, reads = (after - before for before, after in zip(few, many, strict=True))
-    assert reads >= 16 // 4  # it reports every 4th step
-    assert round_trips <= reads
+    assert sixteen_steps.reads >= 16 // 4  # it reports every 4th step
+    assert sixteen_steps.round_trips <= sixteen_steps.reads
+
+
+def test_a_training_step_costs_a_message_for_each_command(sixteen_steps: Counts) -> None:
+    assert sixteen_steps.commands >= 16 * 100
+    # And a finish for each wait, but nothing for the arguments of kernels.
+    assert sixteen_steps.messages <= sixteen_steps.commands + 2 * sixteen_steps.reads
 
 
 def test_the_seed_decides_and_nothing_else(

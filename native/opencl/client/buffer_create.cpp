@@ -13,7 +13,7 @@ namespace {
 
 constexpr cl_mem_flags kBufferFlags = kAccess | kHostAccess | kHostPointer;
 
-// The contents that the program gave, sent in pieces.
+// More contents than travel with the creation, sent in pieces.
 void send_contents(Mem& buffer, const void* from) {
   Session& session = buffer.session();
   const auto* at = static_cast<const std::byte*>(from);
@@ -60,12 +60,15 @@ cl_mem create_buffer(Context& context, std::vector<cl_mem_properties> properties
   message.size = size;
   message.svm = svm;
   message.confirm = certain ? 0 : 1;
+  const bool has_contents = host_ptr != nullptr && svm == 0;
+  const bool together = has_contents && size <= kPiece;
+  Bulk contents = together ? session.bulk_of(host_ptr, size) : Bulk();
   if (certain) {
-    session.create(*buffer, message);
+    session.create(*buffer, message, std::move(contents));
   } else {
-    ensure_success(session.create_call(*buffer, message).status);
+    ensure_success(session.create_call(*buffer, message, std::move(contents)).status);
   }
-  if (host_ptr != nullptr && svm == 0) send_contents(*buffer, host_ptr);
+  if (has_contents && !together) send_contents(*buffer, host_ptr);
   return give_handle(std::move(buffer));
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
+
 #include "generated/client_entries.h"
 #include "generated/messages_image.h"
 #include "opencl/client/image.h"
@@ -47,28 +49,42 @@ wire::CreateImage creation(const Context& context, const Mem& image, const Image
   return message;
 }
 
-// The first contents, in pieces, from the program's memory.
-void initialize(const Mem& image, const ImagePlan& plan, const void* host_ptr) {
-  const wire::Id3 limits = plan.shape.limits();
-  const WriteBox whole{.at = static_cast<const std::byte*>(host_ptr),
-                       .row_bytes = limits[0] * plan.shape.pixel,
-                       .rows = limits[1],
-                       .slices = limits[2],
-                       .row_pitch = plan.host.row,
-                       .slice_pitch = plan.host.slice};
-  const Cutting cutting(limits, plan.shape.pixel);
-  for (std::size_t i = 0; i < cutting.count(); ++i) {
-    const Piece piece = cutting.at(i);
-    const WriteBox part = part_of(whole, piece, plan.shape.pixel);
-    Bulk bulk = image.session().reserve(part.bytes());
-    pack(bulk.data(), part, whole.bytes() >= kPastCaches);
-    wire::InitializeImage message;
-    message.image = image.id();
-    message.origin = piece.offset;
-    message.region = piece.region;
-    image.session().post(message, std::move(bulk));
+// The first contents, cut into pieces from the program's memory.
+class Contents {
+ public:
+  Contents(const ImagePlan& plan, const void* host_ptr)
+      : pixel_(plan.shape.pixel), cutting_(plan.shape.limits(), pixel_) {
+    const wire::Id3 limits = plan.shape.limits();
+    whole_ = {.at = static_cast<const std::byte*>(host_ptr),
+              .row_bytes = limits[0] * pixel_,
+              .rows = limits[1],
+              .slices = limits[2],
+              .row_pitch = plan.host.row,
+              .slice_pitch = plan.host.slice};
   }
-}
+  // They travel with the image's creation.
+  bool fit_one_message() const { return cutting_.count() == 1; }
+  Bulk piece(Session& session, std::size_t index) const {
+    const WriteBox part = part_of(whole_, cutting_.at(index), pixel_);
+    Bulk bulk = session.reserve(part.bytes());
+    pack(bulk.data(), part, whole_.bytes() >= kPastCaches);
+    return bulk;
+  }
+  void send(const Mem& image) const {
+    for (std::size_t i = 0; i < cutting_.count(); ++i) {
+      wire::InitializeImage message;
+      message.image = image.id();
+      message.origin = cutting_.at(i).offset;
+      message.region = cutting_.at(i).region;
+      image.session().post(message, piece(image.session(), i));
+    }
+  }
+
+ private:
+  std::size_t pixel_;
+  Cutting cutting_;
+  WriteBox whole_;
+};
 
 std::vector<cl_mem_properties> copied(const cl_mem_properties* properties) {
   if (properties == nullptr) return {};
@@ -86,13 +102,17 @@ cl_mem create(cl_context handle, const cl_mem_properties* properties, cl_mem_fla
   const bool certain = plan.parent != nullptr || (session.alone() && charge.fits());
   Ref<Mem> image = make_image(context, plan, host_ptr, std::move(copy), std::move(charge));
   wire::CreateImage message = creation(context, *image, plan);
+  std::optional<Contents> contents;
+  if (host_ptr != nullptr) contents.emplace(plan, host_ptr);
+  const bool together = contents && contents->fit_one_message();
+  Bulk pixels = together ? contents->piece(session, 0) : Bulk();
   if (certain) {
-    session.create(*image, message);
+    session.create(*image, message, std::move(pixels));
   } else {
     message.confirm = 1;
-    ensure_success(session.create_call(*image, message).status);
+    ensure_success(session.create_call(*image, message, std::move(pixels)).status);
   }
-  if (host_ptr != nullptr) initialize(*image, plan, host_ptr);
+  if (contents && !together) contents->send(*image);
   return give_handle(std::move(image));
 }
 

@@ -20,6 +20,7 @@ Kernel::Kernel(Kernel& source)
     : Typed(&source.session()), program_(source.program_), facts_(source.facts_) {
   const std::lock_guard lock(source.mutex_);
   arguments_ = source.arguments_;
+  changes_ = source.changes_;  // the worker's clone has not got them either
   program_->attach_kernel();
 }
 

@@ -2,10 +2,15 @@
 //
 // A kernel and what its arguments are set to.
 //
-// An argument that is set to what it holds already sends nothing: programs that set all arguments
-// before every launch are common, and most of their arguments never change. That needs no reference
-// to the memory objects (the standard forbids a kernel to keep them alive): an id is never used
-// twice. The address of shared virtual memory is, once it was freed, and so it is always sent.
+// Setting an argument sends nothing: what changed travels with the next launch, in its message.
+// What did not change does not travel at all: programs that set all arguments before every launch
+// are common, and most of their arguments never change. That needs no reference to the memory
+// objects (the standard forbids a kernel to keep them alive): an id is never used twice, and the
+// worker knows what to make of one that is gone. The address of shared virtual memory is used
+// again, once it was freed, and so it always counts as a change.
+//
+// A launch holds the kernel's lock until its message is sent if it brings changes: another thread's
+// launch must not overtake it without them.
 #pragma once
 
 #include <atomic>
@@ -24,11 +29,14 @@ namespace tessera::client {
 // What an argument holds.
 struct KernelArgument {
   enum class What { unset, value, object, local, svm };
+  // Of all values that one launch brings; a longer one is sent when it is set.
+  static constexpr std::size_t kMostBytesTogether = 2048;
   What what = What::unset;
-  std::vector<std::byte> value;
+  std::vector<std::byte> value{};
   std::uint64_t number = 0;       // object: its id or 0 for NULL; local: bytes; svm: the address
   std::size_t sub_buffer_at = 0;  // bytes; where a sub-buffer begins in its buffer
-  ImageShape image;               // type 0 for everything else
+  ImageShape image{};             // type 0 for everything else
+  bool changed = false;           // the worker has not got it yet
 
   // Setting it to `other` would change nothing.
   bool holds(const KernelArgument& other) const {
@@ -56,6 +64,9 @@ class Kernel final : public Typed<Kernel> {
   void set(cl_uint index, std::size_t size, const void* value);
   void set_svm(cl_uint index, const void* address);
 
+  // Before a question whose answer may depend on the arguments.
+  void send_changes();
+
   // Bytes of the local arguments, if the arguments allow a launch on the device. Throws ApiError:
   // CL_INVALID_KERNEL_ARGS, CL_MISALIGNED_SUB_BUFFER_OFFSET, CL_INVALID_IMAGE_SIZE.
   std::uint64_t ensure_launchable(const Device& device);
@@ -63,21 +74,25 @@ class Kernel final : public Typed<Kernel> {
   std::uint64_t local_memory(const Device& device);
 
  private:
+  friend class LaunchArguments;
   void set_value(cl_uint index, const ArgFacts& facts, std::size_t size, const void* value);
   void set_local(cl_uint index, std::size_t size, const void* value);
   void set_mem(cl_uint index, const ArgFacts& facts, std::size_t size, const void* value);
   void set_sampler(cl_uint index, std::size_t size, const void* value);
   void set_unknown(cl_uint index, std::size_t size, const void* value);
-  void put_object(cl_uint index, KernelArgument argument);
   const ArgFacts& arg_facts(cl_uint index) const;
-  // Remembers the argument and sends `message`, unless the kernel has it so already.
-  template <class Message>
-  void update(cl_uint index, KernelArgument argument, Message& message);
+  void change(cl_uint index, KernelArgument argument);
+  // The lock is held in all of these.
+  void mark_changed(KernelArgument& argument);
+  void mark_sent(KernelArgument& argument);
+  // In a message of its own. False where what the argument names is gone; nothing is sent then.
+  bool send(cl_uint index);
 
   Ref<Program> program_;
   Facts facts_;
   std::mutex mutex_;
   std::vector<KernelArgument> arguments_;
+  std::size_t changes_ = 0;  // of arguments_
 };
 
 }  // namespace tessera::client

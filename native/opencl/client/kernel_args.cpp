@@ -2,7 +2,7 @@
 //
 // Setting arguments: what the build told about an argument decides what may be set and which error
 // a wrong value has. Arguments that it told nothing about are taken as what their bytes look like,
-// and the worker, which alone can ask the driver, answers for each.
+// and the worker, which alone can ask the driver, answers for each value.
 #include <algorithm>
 #include <cstring>
 
@@ -50,14 +50,13 @@ void ensure_access(const ArgFacts& facts, const Mem& image) {
 
 }  // namespace
 
-template <class Message>
-void Kernel::update(cl_uint index, KernelArgument argument, Message& message) {
+void Kernel::change(cl_uint index, KernelArgument argument) {
   const std::lock_guard lock(mutex_);
-  if (arguments_[index].holds(argument)) return;
-  message.kernel = id();
-  message.index = index;
-  session().post(message);
-  arguments_[index] = std::move(argument);
+  KernelArgument& place = arguments_[index];
+  if (place.holds(argument)) return;
+  argument.changed = place.changed;
+  place = std::move(argument);
+  mark_changed(place);
 }
 
 const ArgFacts& Kernel::arg_facts(cl_uint index) const {
@@ -88,18 +87,16 @@ void Kernel::set_value(cl_uint index, const ArgFacts& facts, std::size_t size, c
   ensure(value != nullptr, CL_INVALID_ARG_VALUE);
   const auto* bytes = static_cast<const std::byte*>(value);
   const std::lock_guard lock(mutex_);
-  KernelArgument& argument = arguments_[index];
-  const bool same = argument.what == KernelArgument::What::value &&
-                    std::equal(bytes, bytes + size, argument.value.begin(), argument.value.end());
+  KernelArgument& place = arguments_[index];
+  const bool same = place.what == KernelArgument::What::value &&
+                    std::equal(bytes, bytes + size, place.value.begin(), place.value.end());
   if (same) return;
-  wire::SetKernelArgValue message;
-  message.kernel = id();
-  message.index = index;
-  message.value = {bytes, size};
-  session().post(message);
-  argument = {};
-  argument.what = KernelArgument::What::value;
-  argument.value.assign(bytes, bytes + size);
+  if (place.what != KernelArgument::What::value) {
+    place = {.what = KernelArgument::What::value, .changed = place.changed};
+  }
+  place.value.assign(bytes, bytes + size);
+  mark_changed(place);
+  if (size > KernelArgument::kMostBytesTogether) send(index);
 }
 
 void Kernel::set_local(cl_uint index, std::size_t size, const void* value) {
@@ -108,9 +105,7 @@ void Kernel::set_local(cl_uint index, std::size_t size, const void* value) {
   KernelArgument argument;
   argument.what = KernelArgument::What::local;
   argument.number = size;
-  wire::SetKernelArgLocal message;
-  message.size = size;
-  update(index, std::move(argument), message);
+  change(index, std::move(argument));
 }
 
 void Kernel::set_mem(cl_uint index, const ArgFacts& facts, std::size_t size, const void* value) {
@@ -118,18 +113,12 @@ void Kernel::set_mem(cl_uint index, const ArgFacts& facts, std::size_t size, con
   const bool takes_null = facts.kind == ArgKind::buffer;
   ensure(value != nullptr || takes_null, CL_INVALID_ARG_VALUE);
   const cl_mem handle = value == nullptr ? nullptr : handle_in<cl_mem>(value);
-  if (handle == nullptr && takes_null) return put_object(index, argument_of(nullptr));
+  if (handle == nullptr && takes_null) return change(index, argument_of(nullptr));
   const Mem& mem = require<Mem>(handle);
   ensure(&mem.context() == &context(), CL_INVALID_MEM_OBJECT);
   ensure(mem.is_image() == (facts.kind == ArgKind::image), CL_INVALID_ARG_VALUE);
   if (mem.is_image()) ensure_access(facts, mem);
-  put_object(index, argument_of(&mem));
-}
-
-void Kernel::put_object(cl_uint index, KernelArgument argument) {
-  wire::SetKernelArgObject message;
-  message.target = argument.number;
-  update(index, std::move(argument), message);
+  change(index, argument_of(&mem));
 }
 
 void Kernel::set_sampler(cl_uint index, std::size_t size, const void* value) {
@@ -140,7 +129,7 @@ void Kernel::set_sampler(cl_uint index, std::size_t size, const void* value) {
   KernelArgument argument;
   argument.what = KernelArgument::What::object;
   argument.number = sampler.id();
-  put_object(index, std::move(argument));
+  change(index, std::move(argument));
 }
 
 void Kernel::set_unknown(cl_uint index, std::size_t size, const void* value) {
@@ -149,7 +138,7 @@ void Kernel::set_unknown(cl_uint index, std::size_t size, const void* value) {
   if (size == sizeof(void*)) {
     const Object* object = session().known(handle_in<void*>(value));
     const Kind kind = object == nullptr ? Kind::dead : object->kind();
-    if (kind == Kind::mem) return put_object(index, argument_of(static_cast<const Mem*>(object)));
+    if (kind == Kind::mem) return change(index, argument_of(static_cast<const Mem*>(object)));
     if (kind == Kind::sampler) return set_sampler(index, size, value);
   }
   ensure(size <= max_parameter_size(*program_), CL_INVALID_ARG_SIZE);
@@ -160,8 +149,8 @@ void Kernel::set_unknown(cl_uint index, std::size_t size, const void* value) {
   message.value = {static_cast<const std::byte*>(value), size};
   const std::lock_guard lock(mutex_);
   ensure_success(session().call(message).status);
-  arguments_[index] = {};
-  arguments_[index].what = KernelArgument::What::value;
+  mark_sent(arguments_[index]);
+  arguments_[index] = {.what = KernelArgument::What::value};
 }
 
 void Kernel::set_svm(cl_uint index, const void* address) {
@@ -171,9 +160,7 @@ void Kernel::set_svm(cl_uint index, const void* address) {
   KernelArgument argument;
   argument.what = KernelArgument::What::svm;
   argument.number = reinterpret_cast<std::uintptr_t>(address);
-  wire::SetKernelArgSvm message;
-  message.address = argument.number;
-  update(index, std::move(argument), message);
+  change(index, std::move(argument));
 }
 
 namespace entry {

@@ -84,6 +84,7 @@ void ask_sub_groups(const Info& info, Kernel& kernel, const Device& device,
   message.device = device.index();
   message.param = what;
   message.input = numbers;
+  kernel.send_changes();
   const Reply reply = kernel.session().call(message);
   ensure_success(reply.status);
   // A local size has as many dimensions as the program asks for.

@@ -7,6 +7,7 @@
 #include "generated/messages_kernel.h"
 #include "opencl/client/command.h"
 #include "opencl/client/kernel.h"
+#include "opencl/client/launch_arguments.h"
 #include "opencl/client/ndrange_rules.h"
 
 namespace tessera::client {
@@ -32,7 +33,7 @@ wire::Id3 triple(const std::size_t* from, cl_uint dimensions, std::uint64_t othe
   return to;
 }
 
-void launch(Command& command, const Kernel& kernel, const NdRange& range) {
+void launch(Command& command, Kernel& kernel, const NdRange& range) {
   wire::EnqueueNdRange message;
   message.kernel = kernel.id();
   message.work_dim = range.dimensions;
@@ -40,7 +41,10 @@ void launch(Command& command, const Kernel& kernel, const NdRange& range) {
   message.offset = triple(range.offset, range.dimensions, 0);
   message.global = triple(range.global, range.dimensions, 1);
   message.local = triple(range.local, range.dimensions, 1);
+  LaunchArguments changed(kernel);
+  changed.put_into(message);
   command.post(message);
+  changed.sent();
 }
 
 cl_int enqueue(cl_command_queue queue, cl_kernel handle, cl_command_type type, const NdRange& range,

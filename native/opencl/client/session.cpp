@@ -350,6 +350,12 @@ Object* Session::find_object(wire::Id id, Kind kind) {
   return object != nullptr && object->kind() == kind && object->try_hold() ? object : nullptr;
 }
 
+Ref<Object> Session::find_any(wire::Id id) {
+  const std::lock_guard lock(table_mutex_);
+  Object* object = table_.find(id);
+  return Ref<Object>::adopt(object != nullptr && object->try_hold() ? object : nullptr);
+}
+
 void Session::release(wire::Id id) noexcept {
   try {
     if (handling) {

@@ -173,6 +173,7 @@ class Session {
   Ref<T> find(wire::Id id) {
     return Ref<T>::adopt(static_cast<T*>(find_object(id, Traits<T>::kKind)));
   }
+  Ref<Object> find_any(wire::Id id);
   // The live object behind a word of the program that may be a handle, or nullptr. Compares without
   // looking into the memory, and with every object: for the rare word of unknown meaning only.
   const Object* known(const void* handle);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstring>
 
 #include "opencl/null/engine.h"
 #include "opencl/null/region.h"
@@ -116,7 +117,11 @@ cl_mem CL_API_CALL clCreateImageWithProperties(cl_context context,
   if (desc == nullptr || desc->num_mip_levels != 0 || desc->num_samples != 0) {
     return refuse(errcode, CL_INVALID_IMAGE_DESCRIPTOR);
   }
-  if (host != nullptr) return refuse(errcode, CL_INVALID_HOST_PTR);
+  // Contents are taken tightly packed, and by copying only.
+  const bool copies = (flags & CL_MEM_COPY_HOST_PTR) != 0;
+  if (copies != (host != nullptr) || (copies && desc->mem_object != nullptr)) {
+    return refuse(errcode, CL_INVALID_HOST_PTR);
+  }
   auto image = std::make_unique<_cl_mem>();
   image->pixel = pixel_size(*format);
   if (image->pixel == 0) return refuse(errcode, CL_IMAGE_FORMAT_NOT_SUPPORTED);
@@ -140,6 +145,7 @@ cl_mem CL_API_CALL clCreateImageWithProperties(cl_context context,
       return refuse(errcode, CL_INVALID_IMAGE_SIZE);
     image->bytes = allocate(image->size);
     if (!image->bytes) return refuse(errcode, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    if (copies) std::memcpy(image->bytes.get(), host, image->size);
   }
   image->context = Ref<_cl_context>(context);
   image->flags = flags == 0 ? CL_MEM_READ_WRITE : flags;

@@ -10,43 +10,74 @@ namespace {
 // Where a tightly packed rectangle begins in a message's bulk.
 constexpr std::array<std::size_t, 3> kTightOrigin{0, 0, 0};
 
+// Contents up to this size are copied by the driver while it makes the object: one call instead of
+// a command and a wait for it. Larger ones are a command, because the time that they take is
+// charged to the lease, and only a command's time can be asked for.
+constexpr std::size_t kCopiedByDriver = 64 * 1024;  // bytes
+
 }  // namespace
 
-void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m) {
+bool Session::driver_copies(const Bulk& contents) {
+  return contents.size() != 0 && contents.size() <= kCopiedByDriver;
+}
+
+void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents) {
   cl_int status = entry.poison;
   if (status == CL_SUCCESS) status = entry.context->poison;
   if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
   if (status == CL_SUCCESS && m.size == 0) status = CL_INVALID_BUFFER_SIZE;
-  const cl_context context = entry.context->handle;
-  // Who on the host may look is between the client and its program; the worker itself must be able
-  // to move the contents.
-  const cl_mem_flags flags = m.flags & ~kHostAccess;
   if (status == CL_SUCCESS && m.svm != 0) {
-    const SvmRange range = find_svm(*entry.context, m.svm, m.size);
-    entry.svm = range.memory;
-    if (range.place == nullptr) {
-      status = CL_INVALID_HOST_PTR;
-    } else {
-      entry.handle =
-          clCreateBuffer(context, flags | CL_MEM_USE_HOST_PTR, m.size, range.place, &status);
-    }
+    status = lay_over_svm(entry, m);
   } else if (status == CL_SUCCESS) {
-    auto charge = charge_memory(*entry.context, m.size, m.confirm != 0);
-    if (charge == nullptr) {
-      status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    } else {
-      entry.handle = clCreateBuffer(context, flags, m.size, nullptr, &status);
-    }
-    if (entry.handle != nullptr) hand_over(entry, std::move(charge), &status);
+    status = allocate(entry, m, contents);
   }
-  if (entry.handle == nullptr) poison(entry, status, m.kOpcode);
+  if (entry.handle == nullptr) return poison(entry, status, m.kOpcode);
+  if (contents.size() == 0 || driver_copies(contents)) return;
+  status = initialize(entry, 0, contents);
+  if (status != CL_SUCCESS) answers_.deferred_error(entry.id, status, m.kOpcode);
 }
 
-void Session::hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status) {
-  *status = scrub(*entry.context, [&](cl_command_queue queue, cl_event* event) {
-    return entry.shape.image() ? fill_image(queue, entry.handle, entry.shape, event)
-                               : fill_buffer(queue, entry.handle, entry.shape.size, event);
-  });
+// Who on the host may look is between the client and its program; the worker itself must be able to
+// move the contents.
+cl_int Session::lay_over_svm(MemEntry& entry, const wire::CreateBuffer& m) {
+  const SvmRange range = find_svm(*entry.context, m.svm, m.size);
+  entry.svm = range.memory;
+  if (range.place == nullptr) return CL_INVALID_HOST_PTR;
+  cl_int status = CL_SUCCESS;
+  entry.handle =
+      clCreateBuffer(entry.context->handle, (m.flags & ~kHostAccess) | CL_MEM_USE_HOST_PTR, m.size,
+                     range.place, &status);
+  return status;
+}
+
+cl_int Session::allocate(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents) {
+  auto charge = charge_memory(*entry.context, m.size, m.confirm != 0);
+  if (charge == nullptr) return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+  const cl_context context = entry.context->handle;
+  const cl_mem_flags flags = m.flags & ~kHostAccess;
+  cl_int status = CL_SUCCESS;
+  const bool filled = driver_copies(contents);
+  if (filled) {
+    copying(*entry.context, [&] {
+      entry.handle =
+          clCreateBuffer(context, flags | CL_MEM_COPY_HOST_PTR, m.size, contents.data(), &status);
+    });
+  } else {
+    entry.handle = clCreateBuffer(context, flags, m.size, nullptr, &status);
+  }
+  if (entry.handle != nullptr) hand_over(entry, std::move(charge), filled, &status);
+  return status;
+}
+
+void Session::hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, bool filled,
+                        cl_int* status) {
+  *status = CL_SUCCESS;
+  if (!filled) {
+    *status = scrub(*entry.context, [&](cl_command_queue queue, cl_event* event) {
+      return entry.shape.image() ? fill_image(queue, entry.handle, entry.shape, event)
+                                 : fill_buffer(queue, entry.handle, entry.shape.size, event);
+    });
+  }
   if (*status == CL_SUCCESS) *status = memory_.attach(std::move(charge), entry.handle);
   if (*status == CL_SUCCESS) {
     entry.held = &memory_.held();
@@ -58,12 +89,28 @@ void Session::hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int*
 
 void Session::handle(const wire::CreateBuffer& m, Incoming& incoming) {
   const std::uint64_t sequence = incoming.sequence;
+  const Bulk contents = std::move(incoming.bulk);
+  if (contents.size() != 0 && (contents.size() != m.size || m.svm != 0)) {
+    throw ProtocolError("a buffer with contents of another size");
+  }
   const auto entry = objects_.add<MemEntry>(m.buffer, Record(incoming.opcode, incoming.fields));
   entry->context = objects_.share<ContextEntry>(m.context);
   entry->shape.size = m.size;
   entry->shape.flags = m.flags;
-  create_buffer(*entry, m);
+  create_buffer(*entry, m, contents);
   if (m.confirm != 0) answers_.reply(sequence, entry->poison);
+}
+
+cl_int Session::initialize(const MemEntry& buffer, std::uint64_t offset, const Bulk& bytes) {
+  cl_int status = CL_SUCCESS;
+  const cl_command_queue queue = internal_queue(*buffer.context, &status);
+  if (status != CL_SUCCESS || bytes.size() == 0) return status;
+  return unlocked([&] {
+    return metered(buffer.context->devices.front(), [&](cl_event* event) {
+      return clEnqueueWriteBuffer(queue, buffer.handle, CL_TRUE, offset, bytes.size(), bytes.data(),
+                                  0, nullptr, event);
+    });
+  });
 }
 
 void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
@@ -74,17 +121,7 @@ void Session::handle(const wire::InitializeBuffer& m, Incoming& incoming) {
   if (status != CL_SUCCESS) return;
   if (buffer->shape.image()) status = CL_INVALID_MEM_OBJECT;
   if (!within(m.offset, bulk.size(), buffer->shape.size)) status = CL_INVALID_VALUE;
-  const cl_command_queue queue =
-      status == CL_SUCCESS ? internal_queue(*buffer->context, &status) : nullptr;
-  if (status == CL_SUCCESS && bulk.size() != 0) {
-    const std::uint32_t device = buffer->context->devices.front();
-    status = unlocked([&] {
-      return metered(device, [&](cl_event* event) {
-        return clEnqueueWriteBuffer(queue, buffer->handle, CL_TRUE, m.offset, bulk.size(),
-                                    bulk.data(), 0, nullptr, event);
-      });
-    });
-  }
+  if (status == CL_SUCCESS) status = initialize(*buffer, m.offset, bulk);
   if (status != CL_SUCCESS) answers_.deferred_error(buffer->id, status, m.kOpcode);
 }
 

@@ -40,7 +40,8 @@ cl_int check_inside(const wire::CreateImage& m, const MemShape& image, const Mem
 
 }  // namespace
 
-void Session::create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent) {
+void Session::create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent,
+                           const Bulk& contents) {
   cl_int status = entry.poison;
   if (status == CL_SUCCESS) status = entry.context->poison;
   if (status == CL_SUCCESS) status = check_mem_flags(m.flags);
@@ -49,30 +50,46 @@ void Session::create_image(MemEntry& entry, const wire::CreateImage& m, const Me
   if (status == CL_SUCCESS) entry.shape = shape;
   if (status == CL_SUCCESS && parent != nullptr) status = check_parent(*parent, entry);
   if (status == CL_SUCCESS && parent != nullptr) status = check_inside(m, shape, parent->shape);
+  if (status == CL_SUCCESS && contents.size() != 0 &&
+      (parent != nullptr || contents.size() != packed_size(shape.pixels, shape.element))) {
+    throw ProtocolError("an image with other pixels than it has");
+  }
   std::unique_ptr<Charge> charge;
   if (status == CL_SUCCESS && parent == nullptr) {
     charge = charge_memory(*entry.context, shape.size, m.confirm != 0);
     if (charge == nullptr) status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
   }
+  const bool filled = driver_copies(contents);
   if (status == CL_SUCCESS) {
     const cl_image_format format{m.channel_order, m.channel_type};
     const cl_image_desc desc = description_of(m, parent != nullptr ? parent->handle : nullptr);
-    entry.handle = clCreateImage(entry.context->handle, m.flags & ~kHostAccess, &format, &desc,
-                                 nullptr, &status);
+    const auto make = [&](cl_mem_flags also, void* pixels) {
+      entry.handle = clCreateImage(entry.context->handle, (m.flags & ~kHostAccess) | also, &format,
+                                   &desc, pixels, &status);
+    };
+    if (filled) {
+      copying(*entry.context, [&] { make(CL_MEM_COPY_HOST_PTR, contents.data()); });
+    } else {
+      make(0, nullptr);
+    }
   }
   if (entry.handle != nullptr && charge != nullptr) {
     if (charge->adjust(size_on_device(entry.handle, shape.size))) {
-      hand_over(entry, std::move(charge), &status);
+      hand_over(entry, std::move(charge), filled, &status);
     } else {
       clReleaseMemObject(std::exchange(entry.handle, nullptr));
       status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
     }
   }
-  if (entry.handle == nullptr) poison(entry, status, m.kOpcode);
+  if (entry.handle == nullptr) return poison(entry, status, m.kOpcode);
+  if (contents.size() == 0 || filled) return;
+  status = initialize(entry, {0, 0, 0}, entry.shape.pixels, contents);
+  if (status != CL_SUCCESS) answers_.deferred_error(entry.id, status, m.kOpcode);
 }
 
 void Session::handle(const wire::CreateImage& m, Incoming& incoming) {
   const std::uint64_t sequence = incoming.sequence;
+  const Bulk contents = std::move(incoming.bulk);
   const auto context = objects_.share<ContextEntry>(m.context);
   const auto parent = m.buffer != 0 ? objects_.share<MemEntry>(m.buffer) : nullptr;
   const auto entry = objects_.add<MemEntry>(m.image, Record(incoming.opcode, incoming.fields));
@@ -81,8 +98,21 @@ void Session::handle(const wire::CreateImage& m, Incoming& incoming) {
   // Of the type that it was to have, also if the creation fails.
   entry->shape.type = m.image_type != CL_MEM_OBJECT_BUFFER ? m.image_type : CL_MEM_OBJECT_IMAGE2D;
   const bool confirm = m.confirm != 0;
-  create_image(*entry, m, parent.get());
+  create_image(*entry, m, parent.get(), contents);
   if (confirm) answers_.reply(sequence, entry->poison);
+}
+
+cl_int Session::initialize(const MemEntry& image, const wire::Id3& origin, const wire::Id3& region,
+                           const Bulk& pixels) {
+  cl_int status = CL_SUCCESS;
+  const cl_command_queue queue = internal_queue(*image.context, &status);
+  if (status != CL_SUCCESS) return status;
+  return unlocked([&] {
+    return metered(image.context->devices.front(), [&](cl_event* event) {
+      return clEnqueueWriteImage(queue, image.handle, CL_TRUE, origin.data(), region.data(), 0, 0,
+                                 pixels.data(), 0, nullptr, event);
+    });
+  });
 }
 
 void Session::handle(const wire::InitializeImage& m, Incoming& incoming) {
@@ -94,17 +124,7 @@ void Session::handle(const wire::InitializeImage& m, Incoming& incoming) {
   if (status == CL_SUCCESS && bulk.size() != packed_size(m.region, image->shape.element)) {
     throw ProtocolError("initialize_image with other pixels than its region has");
   }
-  const cl_command_queue queue =
-      status == CL_SUCCESS ? internal_queue(*image->context, &status) : nullptr;
-  if (status == CL_SUCCESS) {
-    const std::uint32_t device = image->context->devices.front();
-    status = unlocked([&] {
-      return metered(device, [&](cl_event* event) {
-        return clEnqueueWriteImage(queue, image->handle, CL_TRUE, m.origin.data(), m.region.data(),
-                                   0, 0, bulk.data(), 0, nullptr, event);
-      });
-    });
-  }
+  if (status == CL_SUCCESS) status = initialize(*image, m.origin, m.region, bulk);
   if (status != CL_SUCCESS) answers_.deferred_error(image->id, status, m.kOpcode);
 }
 

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Kernels and their arguments. Every argument is judged by the facts that the build found
-// (kernel_facts.h) before the driver hears of it. An honest client has judged it by the same facts
-// and never sees an error here; another one gets deferred errors, and the argument stays as it was.
-#include <algorithm>
-
 #include "opencl/worker/kernel_facts.h"
 #include "opencl/worker/session.h"
-#include "opencl/worker/svm_range.h"
 
 namespace tessera::worker {
 namespace {
@@ -26,40 +19,6 @@ std::size_t record_bytes(const KernelEntry& kernel) {
   for (const auto& argument : kernel.arguments) bytes += argument.value.size();
   for (const auto& record : kernel.exec_info) bytes += record.size();
   return bytes;
-}
-
-// Of the argument, or an empty one for an index that the kernel does not have.
-const ArgFacts& arg_facts(const KernelEntry& kernel, std::uint32_t index, cl_int* status) {
-  static const ArgFacts none;
-  *status = kernel.poison;
-  if (*status != CL_SUCCESS) return none;
-  if (index >= kernel.facts->args.size()) {
-    *status = CL_INVALID_ARG_INDEX;
-    return none;
-  }
-  return kernel.facts->args[index];
-}
-
-std::uint64_t max_parameter_size(cl_device_id device) {
-  std::size_t size = 0;
-  clGetDeviceInfo(device, CL_DEVICE_MAX_PARAMETER_SIZE, sizeof size, &size, nullptr);
-  return size;
-}
-
-cl_int set_object(const KernelEntry& kernel, std::uint32_t index, const ArgFacts& arg,
-                  const Entry& object) {
-  if (object.poison != CL_SUCCESS) return object.poison;
-  if (object.kind == Kind::sampler) {
-    const auto& sampler = static_cast<const SamplerEntry&>(object);
-    if (arg.kind != ArgKind::sampler && arg.kind != ArgKind::unknown) return CL_INVALID_ARG_VALUE;
-    if (sampler.context != kernel.context) return CL_INVALID_CONTEXT;
-    return clSetKernelArg(kernel.handle, index, sizeof(cl_sampler), &sampler.handle);
-  }
-  const auto& mem = static_cast<const MemEntry&>(object);
-  const ArgKind wanted = mem.shape.image() ? ArgKind::image : ArgKind::buffer;
-  if (arg.kind != wanted && arg.kind != ArgKind::unknown) return CL_INVALID_ARG_VALUE;
-  if (mem.context != kernel.context) return CL_INVALID_CONTEXT;
-  return clSetKernelArg(kernel.handle, index, sizeof(cl_mem), &mem.handle);
 }
 
 }  // namespace
@@ -96,107 +55,6 @@ void Session::handle(const wire::CloneKernel& m, Incoming& incoming) {
   entry->exec_info = source->exec_info;
   entry->handle = clCloneKernel(source->handle, &status);
   if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
-}
-
-// The driver has said `status` to a new value of an argument: remembers it, or tells the client.
-void Session::set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
-                           cl_int status, wire::Opcode opcode) {
-  if (status == CL_SUCCESS) {
-    KernelEntry::Argument& place = kernel.arguments[index];
-    // Past the limit the argument is set all the same: only its record is missing.
-    if (!objects_.recount(place.value.size(), argument.value.size())) {
-      objects_.recount(place.value.size(), 0);
-      argument.value = Record();
-    }
-    place = std::move(argument);
-  } else if (kernel.poison == CL_SUCCESS) {
-    answers_.deferred_error(kernel.id, status, opcode);
-  }
-}
-
-void Session::handle(const wire::SetKernelArgValue& m, Incoming& incoming) {
-  KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
-  cl_int status = CL_SUCCESS;
-  const ArgFacts& arg = arg_facts(kernel, m.index, &status);
-  if (status == CL_SUCCESS) {
-    status = check_value(arg, m.value.size(), max_parameter_size(devices_.front().id));
-  }
-  if (status == CL_SUCCESS) {
-    status = clSetKernelArg(kernel.handle, m.index, m.value.size(), m.value.data());
-  }
-  KernelEntry::Argument argument{.what = KernelEntry::Argument::What::value};
-  if (status == CL_SUCCESS) argument.value = Record(incoming.opcode, incoming.fields);
-  if (m.confirm != 0) answers_.reply(incoming.sequence, status);
-  if (m.confirm == 0 || status == CL_SUCCESS) {
-    set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
-  }
-}
-
-void Session::handle(const wire::SetKernelArgObject& m, Incoming&) {
-  KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
-  cl_int status = CL_SUCCESS;
-  const ArgFacts& arg = arg_facts(kernel, m.index, &status);
-  KernelEntry::Argument argument{.what = KernelEntry::Argument::What::object, .number = m.target};
-  std::shared_ptr<Entry> object;
-  if (m.target != 0) {
-    object = objects_.any(m.target);
-    if (object->kind != Kind::mem && object->kind != Kind::sampler) {
-      throw ProtocolError(std::string("a ") + kind_name(object->kind) + " as a kernel's argument");
-    }
-    argument.lives = object;
-  }
-  if (status == CL_SUCCESS && object != nullptr) {
-    status = set_object(kernel, m.index, arg, *object);
-  } else if (status == CL_SUCCESS && arg.kind == ArgKind::buffer) {
-    status = clSetKernelArg(kernel.handle, m.index, sizeof(cl_mem), nullptr);
-  } else if (status == CL_SUCCESS) {
-    status = CL_INVALID_ARG_VALUE;
-  }
-  const bool judged = kernel.poison == CL_SUCCESS && m.index < kernel.arguments.size();
-  if (judged && object != nullptr && object->poison != CL_SUCCESS) {
-    // The client has heard of the object; now the kernel has an argument that cannot run.
-    kernel.arguments[m.index].what = KernelEntry::Argument::What::unset;
-    return;
-  }
-  set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
-}
-
-void Session::handle(const wire::SetKernelArgLocal& m, Incoming&) {
-  KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
-  cl_int status = CL_SUCCESS;
-  const ArgFacts& arg = arg_facts(kernel, m.index, &status);
-  if (status == CL_SUCCESS && arg.kind != ArgKind::local && arg.kind != ArgKind::unknown) {
-    status = CL_INVALID_ARG_VALUE;
-  }
-  // More than every device has can never run; what the sum is, the enqueue knows (some drivers
-  // abort the process there).
-  const auto fits = [&](const WorkGroupFacts& each) { return m.size <= each.device_local; };
-  if (status == CL_SUCCESS &&
-      (m.size == 0 || std::ranges::none_of(kernel.facts->work_group, fits))) {
-    status = CL_INVALID_ARG_SIZE;
-  }
-  if (status == CL_SUCCESS) status = clSetKernelArg(kernel.handle, m.index, m.size, nullptr);
-  set_argument(kernel, m.index, {.what = KernelEntry::Argument::What::local, .number = m.size},
-               status, m.kOpcode);
-}
-
-void Session::handle(const wire::SetKernelArgSvm& m, Incoming&) {
-  KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
-  cl_int status = CL_SUCCESS;
-  const ArgFacts& arg = arg_facts(kernel, m.index, &status);
-  if (status == CL_SUCCESS && arg.kind != ArgKind::buffer) status = CL_INVALID_ARG_VALUE;
-  // No block is no object either: NULL, whichever way it was set.
-  KernelEntry::Argument argument{.what = KernelEntry::Argument::What::object};
-  if (status == CL_SUCCESS && m.address == 0) {
-    status = clSetKernelArg(kernel.handle, m.index, sizeof(cl_mem), nullptr);
-  } else if (status == CL_SUCCESS) {
-    const SvmRange range = find_svm(*kernel.context, m.address, 1);
-    argument.what = KernelEntry::Argument::What::svm;
-    argument.lives = range.memory;
-    status = range.place == nullptr ? CL_INVALID_ARG_VALUE
-                                    : clSetKernelArgSVMPointer(kernel.handle, m.index, range.place);
-  }
-  set_argument(kernel, m.index, std::move(argument), status, m.kOpcode);
 }
 
 }  // namespace tessera::worker

@@ -66,8 +66,10 @@ std::size_t answer_numbers(std::uint32_t param) {
 void Session::handle(const wire::EnqueueNdRange& m, Incoming&) {
   Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
   const auto launched = objects_.share<KernelEntry>(m.kernel);
-  const KernelEntry& kernel = *launched;
+  KernelEntry& kernel = *launched;
   command.launch(launched);
+  // Also for a command that fails: the client has told them.
+  command.check(set_arguments(kernel, m));
   if (command.status() == CL_SUCCESS) command.check(check_launch(m, kernel, command.queue()));
   const std::size_t* const offset = (m.given & kOffsetGiven) != 0 ? m.offset.data() : nullptr;
   const std::size_t* const local = (m.given & kLocalGiven) != 0 ? m.local.data() : nullptr;

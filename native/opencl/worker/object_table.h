@@ -196,7 +196,7 @@ struct KernelEntry final : Entry {
     What what = What::unset;
     std::uint64_t number = 0;     // object: its id, 0 for NULL; local: bytes
     std::weak_ptr<void> lives{};  // what has to be there at a launch: the object's Entry, the block
-    Record value{};               // the message that set it; missing past a limit of the session
+    Record value{};               // its bytes; missing past a limit of the session
 
     bool launchable() const {
       const bool names = what == What::svm || (what == What::object && number != 0);

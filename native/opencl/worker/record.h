@@ -9,7 +9,7 @@
 
 namespace tessera::worker {
 
-// A private copy of the message that made an object (or set a kernel's argument): the base from
+// A private copy of the message that made an object (or of a kernel's argument): the base from
 // which a session can be replayed elsewhere. One block: the fields, then the bulk (sources,
 // binaries). It never changes, so copies share it.
 class Record {

@@ -40,8 +40,7 @@ bool is_open(const EventEntry& event) {
   return event.user && !event.user_done && event.poison == CL_SUCCESS;
 }
 
-// The message that sets the argument of this kernel; a value's record may name another one, of
-// which this is a clone.
+// The message that sets the argument of this kernel.
 Record message_of(const KernelEntry::Argument& argument, Id kernel, std::uint32_t index) {
   const auto addressed = [&](auto message) {
     message.kernel = kernel;
@@ -58,10 +57,8 @@ Record message_of(const KernelEntry::Argument& argument, Id kernel, std::uint32_
     message.size = argument.number;
     return record_of(message);
   }
-  wire::Decoder in(argument.value.fields());
-  wire::SetKernelArgValue message;
-  if (!decode(in, message)) refuse("the record of an argument cannot be read");
-  message.kernel = kernel;
+  auto message = addressed(wire::SetKernelArgValue{});
+  message.value = argument.value.fields();
   return record_of(message);
 }
 

@@ -14,8 +14,9 @@
 // arguments would have to be gone through at each launch, and a fill takes less time than that. Nor
 // does the client: creations stay posted.
 //
-// A client may say that it is going to write all of an object (CL_MEM_COPY_HOST_PTR), and then need
-// not, so its word saves no fill.
+// A client may say that it is going to write all of an object, and then need not, so its word saves
+// no fill. Contents that came with the creation do: the driver copies them itself
+// (Session::copying), and zeros would come after them.
 #pragma once
 
 #include <CL/cl.h>

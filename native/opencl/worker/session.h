@@ -37,6 +37,7 @@
 #include "generated/messages_session.h"
 #include "generated/messages_svm.h"
 #include "lease/quota.h"
+#include "opencl/argument_kind.h"
 #include "opencl/worker/answer.h"
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
@@ -57,7 +58,17 @@
 
 namespace tessera::worker {
 
-struct NumberedDevice;  // kernel_facts.h
+struct ArgFacts;  // kernel_facts.h
+struct NumberedDevice;
+
+// What an argument of a kernel is to be set to.
+struct NewArgument {
+  ArgumentKind kind = ArgumentKind::value;
+  std::uint32_t index = 0;
+  std::uint64_t number = 0;  // object: its id or 0; local: bytes; svm: the address or 0
+  wire::Blob value{};
+  bool may_be_gone = false;  // what it names may have been released
+};
 
 // A device of the lease; its place in the list is its number on the wire and its bit in a gpu_mask.
 struct Device {
@@ -169,9 +180,24 @@ class Session {
   // later messages may be handled meanwhile.
   std::unique_ptr<Charge> charge_memory(const ContextEntry& context, std::uint64_t bytes,
                                         bool answered);
-  // The fresh memory of the object in `entry` becomes the client's: scrubbed, and `charge` tied to
-  // it. On an error the object is released and `handle` null.
-  void hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, cl_int* status);
+  // The fresh memory of the object in `entry` becomes the client's: scrubbed, unless it is `filled`
+  // with contents of the client's, and `charge` tied to it. On an error the object is released and
+  // `handle` null.
+  void hand_over(MemEntry& entry, std::unique_ptr<Charge> charge, bool filled, cl_int* status);
+  // Whether the driver copies these initial contents while it makes their object.
+  static bool driver_copies(const Bulk& contents);
+  // Runs `create`, in which the driver copies initial contents of an object of `context`, when the
+  // lease may use the device.
+  template <class F>
+  void copying(const ContextEntry& context, F&& create) {
+    Gate* const before = gate(context.devices.front());
+    const std::uint64_t estimate_ns = before != nullptr ? transfer_cost_->estimate(1) : 0;
+    if (before != nullptr && !before->try_enter(estimate_ns)) {
+      unlocked([&] { before->enter(estimate_ns); });
+    }
+    create();
+    if (before != nullptr) before->left();
+  }
   // Has `fill` enqueue zeros where fresh memory of `context` may hold another process's bytes.
   cl_int scrub(ContextEntry& context,
                const std::function<cl_int(cl_command_queue, cl_event*)>& fill);
@@ -302,8 +328,15 @@ class Session {
   std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;
-  void create_buffer(MemEntry& entry, const wire::CreateBuffer& m);
-  void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent);
+  void create_buffer(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents);
+  void create_image(MemEntry& entry, const wire::CreateImage& m, const MemEntry* parent,
+                    const Bulk& contents);
+  cl_int lay_over_svm(MemEntry& entry, const wire::CreateBuffer& m);
+  cl_int allocate(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents);
+  // Puts contents into a part of an object that nothing has used yet, and waits for them.
+  cl_int initialize(const MemEntry& buffer, std::uint64_t offset, const Bulk& bytes);
+  cl_int initialize(const MemEntry& image, const wire::Id3& origin, const wire::Id3& region,
+                    const Bulk& pixels);
   // False: the driver refuses, and the memory must not become the client's.
   bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
@@ -313,8 +346,13 @@ class Session {
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
              Build build, const std::optional<std::string>& options,
              const std::function<cl_int()>& translate);
-  void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
-                    cl_int status, wire::Opcode opcode);
+  // Sets an argument; on an error it stays as it was.
+  cl_int set_argument(KernelEntry& kernel, const NewArgument& to);
+  cl_int set_svm_argument(KernelEntry& kernel, const NewArgument& to, const ArgFacts& arg);
+  // Those that a launch brings. The first error; the client has been told of each.
+  cl_int set_arguments(KernelEntry& kernel, const wire::EnqueueNdRange& m);
+  void keep_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument);
+  void tell_argument(const KernelEntry& kernel, cl_int status, wire::Opcode opcode);
 
   Channel& channel_;
   Quota& quota_;

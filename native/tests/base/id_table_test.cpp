@@ -3,9 +3,12 @@
 // The table of ids does what a map does, whatever order ids come and go in.
 #include "base/id_table.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <random>
+#include <vector>
 
 #include "check.h"
 
@@ -56,6 +59,70 @@ void holds_nothing_that_was_taken() {
   CHECK(table.take(5) == nullptr);
 }
 
+// A value that counts the places at which a table looks, and the moves.
+struct Counted {
+  static inline std::uint64_t steps = 0;
+  int* at = nullptr;
+
+  Counted() = default;
+  explicit Counted(int& object) : at(&object) {}
+  Counted(Counted&& other) noexcept : at(std::exchange(other.at, nullptr)) { ++steps; }
+  Counted& operator=(Counted&& other) noexcept {
+    at = std::exchange(other.at, nullptr);
+    ++steps;
+    return *this;
+  }
+  bool operator==(std::nullptr_t) const {
+    ++steps;
+    return at == nullptr;
+  }
+};
+
+enum class Order { oldest_first, newest_first, random };
+
+std::vector<std::uint64_t> in_order(std::uint64_t first, std::size_t count, Order order) {
+  std::vector<std::uint64_t> ids(count);
+  std::iota(ids.begin(), ids.end(), first);
+  if (order == Order::newest_first) std::reverse(ids.begin(), ids.end());
+  if (order == Order::random) std::shuffle(ids.begin(), ids.end(), std::mt19937_64(count));
+  return ids;
+}
+
+// Steps of a thousand ids, each found, taken and followed by a new one, while `alive` ids live.
+template <class Hash>
+std::uint64_t steps_of_thousand(Hash hash, std::size_t alive, Order order) {
+  static int object = 0;
+  IdTable<Counted, Hash> table(hash);
+  std::uint64_t next = 1;
+  while (table.size() < alive) table.insert(next++, Counted(object));
+  std::uint64_t steps = 0;
+  std::size_t done = 0;
+  while (done < 1000) {
+    const auto ids = in_order(next - alive, std::min<std::size_t>(alive, 1000 - done), order);
+    Counted::steps = 0;
+    for (const std::uint64_t id : ids) {
+      CHECK(table.find(id).at != nullptr);
+      CHECK(table.take(id).at != nullptr);
+      table.insert(next++, Counted(object));
+    }
+    steps += Counted::steps;
+    done += ids.size();
+  }
+  return steps;
+}
+
+template <class Hash>
+void costs_the_same_whatever_lives(Hash hash) {
+  for (const Order order : {Order::oldest_first, Order::newest_first, Order::random}) {
+    const std::uint64_t few = steps_of_thousand(hash, 100, order);
+    const std::uint64_t many = steps_of_thousand(hash, 100'000, order);
+    std::printf("order %d: %lu steps beside 100, %lu beside 100,000\n", static_cast<int>(order),
+                static_cast<unsigned long>(few), static_cast<unsigned long>(many));
+    CHECK(many * 10 <= few * 12);
+    CHECK(many < 40'000);
+  }
+}
+
 }  // namespace
 }  // namespace tessera
 
@@ -66,4 +133,6 @@ int main() {
   is_a_map(ForeignIds{0x1234'5678'9abc'def0}, 5'000, 100'000);
   is_a_map(AllTheSame{}, 60, 50'000);
   holds_nothing_that_was_taken();
+  costs_the_same_whatever_lives(OwnIds{});
+  costs_the_same_whatever_lives(ForeignIds{0x1234'5678'9abc'def0});
 }

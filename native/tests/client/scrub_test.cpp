@@ -54,7 +54,7 @@ void memory_costs_what_it_always_costs() {
     objects[3] = api::clCreateSubBuffer(objects[0], CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,
                                         &part, nullptr);
   });
-  CHECK(created.messages == 5 && created.round_trips == 0);
+  CHECK(created.messages == 4 && created.round_trips == 0);
   const Cost used = cost_of(pair, [&] {
     CHECK(api::clEnqueueWriteBuffer(queue, objects[3], CL_FALSE, 0, 512, bytes.data(), 0, nullptr,
                                     nullptr) == CL_SUCCESS);

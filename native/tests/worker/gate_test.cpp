@@ -203,6 +203,26 @@ void initial_contents_are_metered() {
   eventually([&] { return gpu.commands() == 1; });
 }
 
+// Few bytes are copied by the driver as it makes their buffer, many by a command.
+void contents_that_come_with_a_creation_need_a_grant() {
+  for (const std::size_t size : {4, 128 * 1024}) {
+    Shared gpu;
+    gpu.take_back();
+    const std::vector<std::byte> bytes(size, std::byte{1});
+    wire::CreateBuffer message;
+    message.buffer = 10;
+    message.context = kContext;
+    message.size = size;
+    gpu.pair->send(message, bytes);
+    eventually([&] { return gpu.seat().wants.load() == 1; });
+    CHECK(gpu.pair->gpu().used == 4096 + size);
+    gpu.grant(kNoEnd, false);
+    gpu.finish();
+    CHECK((gpu.commands() != 0) == (size != 4));
+    eventually([&] { return gpu.seat().busy.load() == 0; });
+  }
+}
+
 void what_entered_unmetered_has_no_foreseen_end() {
   Shared gpu;
   gpu.grant(kNoEnd, true);
@@ -329,6 +349,7 @@ int main() {
   markers_need_no_grant();
   what_waits_for_the_client_keeps_nobody_waiting();
   initial_contents_are_metered();
+  contents_that_come_with_a_creation_need_a_grant();
   what_entered_unmetered_has_no_foreseen_end();
   it_knows_whether_the_device_had_work_since_it_was_last_asked();
   naps_grow_while_the_device_has_work_and_are_short_again_when_it_had_none();

@@ -113,6 +113,40 @@ void sizes() {
     const std::array<std::byte, 15> bytes{};
     pair.send(message, bytes);
   });
+  // Contents are whole or not there at all, and of memory of the object's own.
+  for (const std::uint64_t size : {std::uint64_t{7}, std::uint64_t{9}, UINT64_MAX}) {
+    ends("contents of another size", [&](WorkerPair& pair) {
+      wire::CreateBuffer message;
+      message.buffer = 50;
+      message.context = kContext;
+      message.size = size;
+      const std::array<std::byte, 8> bytes{};
+      pair.send(message, bytes);
+    });
+  }
+  ends("contents of another size", [](WorkerPair& pair) {
+    wire::CreateBuffer message;
+    message.buffer = 50;
+    message.context = kContext;
+    message.size = 8;
+    message.svm = 0x1000;
+    const std::array<std::byte, 8> bytes{};
+    pair.send(message, bytes);
+  });
+  for (const wire::Id buffer : {wire::Id{0}, kBuffer}) {
+    ends("other pixels than it has", [&](WorkerPair& pair) {
+      wire::CreateImage message;
+      message.image = 50;
+      message.context = kContext;
+      message.channel_order = CL_RGBA;
+      message.channel_type = CL_UNSIGNED_INT8;
+      message.image_type = CL_MEM_OBJECT_IMAGE2D;
+      message.extent = {4, 4, 0};
+      message.buffer = buffer;
+      const std::vector<std::byte> pixels(buffer == 0 ? 63 : 64);
+      pair.send(message, pixels);
+    });
+  }
 }
 
 // What the standard has an error for is no reason to end, and reaches no driver.

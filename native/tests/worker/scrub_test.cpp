@@ -139,12 +139,12 @@ class Tenant {
     pair.send(unordered);
   }
 
-  wire::Id buffer(std::uint64_t size) {
+  wire::Id buffer(std::uint64_t size, const Bytes& contents = {}) {
     wire::CreateBuffer message;
     message.buffer = ++last_;
     message.context = kContext;
     message.size = size;
-    pair.send(message);
+    pair.send(message, contents);
     return last_;
   }
 
@@ -167,7 +167,7 @@ class Tenant {
   }
 
   wire::Id image(cl_mem_object_type type, wire::Id3 extent, std::uint64_t layers,
-                 cl_image_format format) {
+                 cl_image_format format, const Bytes& pixels = {}) {
     wire::CreateImage message;
     message.image = ++last_;
     message.context = kContext;
@@ -176,7 +176,7 @@ class Tenant {
     message.image_type = type;
     message.extent = extent;
     message.array_size = layers;
-    pair.send(message);
+    pair.send(message, pixels);
     return last_;
   }
 
@@ -278,6 +278,22 @@ void what_the_client_did_not_write_is_zero() {
   Bytes expected(kSize);
   std::ranges::copy(own, expected.begin() + 50);
   CHECK(read == expected);
+}
+
+// The zeros would come after contents that the driver copied itself.
+void contents_that_come_with_a_creation_stay() {
+  Tenant tenant;
+  for (const std::uint64_t size :
+       {std::uint64_t{1}, std::uint64_t{4096}, std::uint64_t{64 * 1024}, std::uint64_t{kSize}}) {
+    leave_secret();
+    const Bytes own(size, std::byte{7});
+    CHECK(tenant.read(tenant.buffer(size, own), size) == own);
+  }
+  leave_secret();
+  const Bytes pixels(kSide * kSide * 4, std::byte{9});
+  const wire::Id image = tenant.image(CL_MEM_OBJECT_IMAGE2D, {kSide, kSide, 0}, 0,
+                                      {CL_RGBA, CL_UNSIGNED_INT8}, pixels);
+  CHECK(tenant.read_image(image, {kSide, kSide, 1}) == pixels);
 }
 
 void a_part_of_a_buffer_is_zero() {
@@ -395,6 +411,7 @@ int main() {
   for (const auto kind : kAllKinds) buffers_are_zero(kind);
   buffers_are_zero_where_another_queue_reads_them();
   what_the_client_did_not_write_is_zero();
+  contents_that_come_with_a_creation_stay();
   a_part_of_a_buffer_is_zero();
   copies_bring_zeros();
   images_are_zero();

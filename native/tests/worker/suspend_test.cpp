@@ -189,6 +189,48 @@ void kernels_can_be_launched_at_once() {
   CHECK(pair.session().check_suspend().objects == 5);
 }
 
+// A launch that cannot run yet is made again with the arguments that it brought, whatever became of
+// them since; what the next launch brings comes after it.
+void a_blocked_launch_keeps_what_it_brought() {
+  WorkerPair pair;
+  begin(pair);
+  build(pair);
+  create_kernel(pair);
+  set_arguments(pair);
+  wire::CreateUserEvent gate;
+  gate.event = 70;
+  gate.context = kContext;
+  pair.send(gate);
+  create_buffer(pair, 71, 64);
+  const std::array<wire::Id, 1> waits{70};
+  const std::array<std::uint32_t, 2> indices{0, 1};
+  const std::array<std::uint32_t, 2> kinds{1, 0};
+  const std::array<std::uint64_t, 2> numbers{71, 4};
+  const auto value = pattern(4);
+  wire::EnqueueNdRange message;
+  message.queue = kQueue;
+  message.kernel = kKernel;
+  message.work_dim = 1;
+  message.global = {4, 0, 0};
+  message.wait_list = waits;
+  message.arg_indices = indices;
+  message.arg_kinds = kinds;
+  message.arg_numbers = numbers;
+  message.arg_values = value;
+  pair.send(message);
+  release(pair, 71);
+  settle(pair);
+  for (int i = 0; i < 2; ++i) {
+    suspend(pair);
+    resume(pair);
+  }
+  wire::SetUserEventStatus set;
+  set.event = 70;
+  pair.send(set);
+  CHECK(finished(pair) == CL_SUCCESS);
+  CHECK(launch(pair) == CL_INVALID_KERNEL_ARGS);
+}
+
 // NULL is NULL, whether it was set as a buffer or as an address of shared virtual memory.
 void null_arguments_come_back() {
   for (const bool as_svm : {false, true}) {
@@ -379,6 +421,7 @@ int main() {
   buffers_come_back(true);
   images_come_back();
   kernels_can_be_launched_at_once();
+  a_blocked_launch_keeps_what_it_brought();
   null_arguments_come_back();
   compiled_and_linked_programs_come_back();
   failed_builds_stay_failed();
