@@ -23,6 +23,7 @@ class CallbackThread {
 
   // A message from the worker will lead to one deliver().
   void expect();
+  bool expects() const { return expected_.load(std::memory_order_relaxed) != 0; }
   // The expected callback will not come after all.
   void forget();
   // Runs `callback` soon; ends one expect(). Any thread, also inside the handling of a message.

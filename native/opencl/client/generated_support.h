@@ -32,6 +32,9 @@ void release_reference(T& object) {
 }
 // A queue's last release flushes it, even while events still hold it.
 void release_reference(Queue& queue);
+// The program waits for the destructor callbacks of a buffer or image, perhaps without another
+// call.
+void release_reference(Mem& mem);
 // Root devices are not counted.
 inline void retain_reference(Device&) {}
 inline void release_reference(Device&) {}

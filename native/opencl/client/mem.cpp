@@ -9,6 +9,7 @@
 
 #include "generated/client_entries.h"
 #include "opencl/client/destructors.h"
+#include "opencl/client/generated_support.h"
 #include "opencl/client/info.h"
 #include "opencl/client/session.h"
 #include "opencl/client/transfer.h"
@@ -40,12 +41,27 @@ Mem::Mem(Context& context, Parts parts, Ref<Mem> parent, Charge charge)
 Mem::~Mem() {
   if (destructors_.empty()) return;
   try {
+    expect_destruction();
     session().when_gone(
         id(), [context = context_, handle = handle(), registered = std::move(destructors_)] {
           run_destructors(handle, registered);
         });
   } catch (...) {  // no memory, no thread: nothing can be told to the program
   }
+}
+
+void Mem::expect_destruction() {
+  const std::lock_guard lock(mutex_);
+  if (destructors_.empty() || std::exchange(expected_, true)) return;
+  session().callbacks().expect();
+}
+
+void release_reference(Mem& mem) {
+  if (!mem.release()) return;
+  Session& session = mem.session();
+  guarded([&] { mem.expect_destruction(); });
+  mem.drop();
+  if (session.callbacks().expects()) guarded([&] { session.flush(); });
 }
 
 bool Mem::shares_memory() const {

@@ -104,6 +104,9 @@ class Mem final : public Typed<Mem> {
   cl_uint map_count();
 
   void on_destroy(tessera_mem_callback function, void* user_data);
+  // The program has given its last reference back: from now on somebody has to receive what the
+  // destructor callbacks wait for.
+  void expect_destruction();
 
  private:
   Ref<Context> context_;
@@ -114,6 +117,7 @@ class Mem final : public Typed<Mem> {
   Pages shadow_;
   std::vector<Mapping> mappings_;
   std::vector<std::pair<tessera_mem_callback, void*>> destructors_;
+  bool expected_ = false;  // by the callback thread
 };
 
 // CL_MEM_READ_WRITE and its like: at most one of each group, and nothing unknown. `allowed` names

@@ -380,6 +380,10 @@ void Session::send_parked() {
     has_parked_.store(false, std::memory_order_relaxed);
   }
   for (const wire::Id id : ids) release(id);
+  try {
+    if (callbacks_.expects()) flush();  // for what is destroyed with them
+  } catch (const SessionLost&) {        // and all objects with it
+  }
 }
 
 void Session::expect_read(std::uint64_t ticket, std::unique_ptr<Transfer> transfer) {
@@ -395,7 +399,6 @@ bool Session::awaits_bytes(const std::byte* at, std::size_t size) {
 }
 
 void Session::when_gone(wire::Id id, std::function<void()> then) {
-  callbacks_.expect();
   {
     const std::lock_guard lock(gone_mutex_);
     if (gone_.erase(id) == 0 && !lost()) {

@@ -190,7 +190,8 @@ class Session {
   bool awaits_bytes(const std::byte* at, std::size_t size);
   Unfinished& unfinished() { return unfinished_; }
   // Runs `then` on the callback thread when the worker says that the memory object with this id,
-  // which it was asked to watch, is destroyed. Also while a message is handled.
+  // which it was asked to watch, is destroyed; the thread expects it. Also while a message is
+  // handled.
   void when_gone(wire::Id id, std::function<void()> then);
 
   Account& account() { return account_; }

@@ -500,6 +500,21 @@ USE_ALONE(clSetMemObjectDestructorCallback, waits_for_its_own_commands_only) {
   OK(clFinish(busy));
   THAT(told);
 }
+USE_ALONE(clSetMemObjectDestructorCallback, comes_without_another_call) {
+  static std::atomic<bool> called{false};
+  Queue queue = new_queue(w);
+  Mem memory = new_buffer(w, CL_MEM_READ_WRITE, kBytes);
+  OK(clSetMemObjectDestructorCallback(memory, gone, &called));
+  cl_int e = 1;
+  void* at = clEnqueueMapBuffer(queue, memory, CL_FALSE, CL_MAP_READ | CL_MAP_WRITE, 0, kBytes, 0,
+                                nullptr, nullptr, &e);
+  OK(e);
+  OK(clEnqueueUnmapMemObject(queue, memory, at, 0, nullptr, nullptr));
+  OK(clFlush(queue));
+  memory.reset();
+  THAT(soon([] { return called.load(); }));
+  OK(clFinish(queue));
+}
 USE_ALONE(clSetMemObjectDestructorCallback, waits_for_a_held_command_of_its_own) {
   static std::atomic<bool> called{false};
   Queue queue = new_queue(w);
