@@ -46,6 +46,13 @@ void Callbacks::end(Completions::Held buried) {
   if (--outstanding_ == 0) none_.notify_all();
 }
 
+void Callbacks::bury(Completions::Held held) {
+  if (held.empty()) return;
+  const std::lock_guard lock(mutex_);
+  std::ranges::move(held, std::back_inserter(buried_));
+  any_buried_.store(true, std::memory_order_relaxed);
+}
+
 void Callbacks::clear_buried() {
   if (!any_buried_.load(std::memory_order_relaxed)) return;
   Completions::Held buried;

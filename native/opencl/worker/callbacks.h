@@ -45,6 +45,8 @@ class Callbacks {
   void keep_until_done(cl_event event) {
     when_done(event, [](cl_int) {});
   }
+  // Keeps what a callback must not drop until it is dropped elsewhere.
+  void bury(Completions::Held held);
   // Drops what callbacks have left behind. The session's lock is held.
   void clear_buried();
   // Waits until every callback that was asked for has run.

@@ -105,10 +105,6 @@ Completions::List Completions::before(std::uint64_t position) {
   return found;
 }
 
-void Completions::tell(std::uint64_t position) {
-  tell_before(position);
-}
-
 Completions::Held Completions::tell_end(const std::shared_ptr<Completion>& completion,
                                         cl_int status) {
   completion->end.store(status, std::memory_order_release);

@@ -76,9 +76,9 @@ class Completions {
   // Sends what has ended of all that was enqueued before `position`, and what kernels printed. To
   // be called when something before `position` is known to have ended, before the client hears of
   // it.
-  void tell(std::uint64_t position = kAll);
-  // Holds what may be the last of objects of the driver, which a callback must not give back.
+  // What it returns may be the last of objects of the driver, which a callback must not give back.
   using Held = std::vector<std::shared_ptr<void>>;
+  Held tell(std::uint64_t position = kAll) { return tell_before(position); }
   // `completion` has ended, as the driver says in a callback: tells it, and all before it.
   Held tell_end(const std::shared_ptr<Completion>& completion, cl_int status);
   // The same for all before `completion`, which has begun to run.

@@ -3,8 +3,10 @@
 
 namespace tessera::worker {
 
-ObjectWatch::ObjectWatch(Answers& answers) : shared_(std::make_shared<Shared>()) {
+ObjectWatch::ObjectWatch(Answers& answers, std::function<void()> before)
+    : shared_(std::make_shared<Shared>()) {
   shared_->answers = &answers;
+  shared_->before = std::move(before);
 }
 
 ObjectWatch::~ObjectWatch() {
@@ -12,17 +14,20 @@ ObjectWatch::~ObjectWatch() {
   shared_->answers = nullptr;
 }
 
-// The lock is held.
-void ObjectWatch::Shared::tell(wire::Id id) {
+void ObjectWatch::Shared::tell(wire::Id id, std::unique_lock<std::mutex>& lock) {
   if (watched.erase(id) == 0 || answers == nullptr) return;
+  Answers& to = *answers;
+  lock.unlock();
   wire::ObjectGone message;
   message.target = id;
   try {
-    answers->push(message);
-    answers->channel().flush();
+    before();
+    to.push(message);
+    to.channel().flush();
   } catch (const ChannelClosed&) {
     // The receiver finds out by itself; nothing may be thrown through the driver.
   }
+  lock.lock();
 }
 
 void ObjectWatch::watch(wire::Id id, cl_mem object) {
@@ -36,8 +41,8 @@ void ObjectWatch::watch(wire::Id id, cl_mem object) {
     given.release();
     return;
   }
-  const std::lock_guard lock(shared_->mutex);
-  shared_->tell(id);
+  std::unique_lock lock(shared_->mutex);
+  shared_->tell(id, lock);
 }
 
 bool ObjectWatch::any() const {
@@ -46,20 +51,20 @@ bool ObjectWatch::any() const {
 }
 
 void ObjectWatch::pause(const std::function<bool(wire::Id)>& needed) {
-  const std::lock_guard lock(shared_->mutex);
+  std::unique_lock lock(shared_->mutex);
   for (const wire::Id id : std::set<wire::Id>(shared_->watched)) {
     if (needed(id)) {
       shared_->watched.erase(id);
     } else {
-      shared_->tell(id);
+      shared_->tell(id, lock);
     }
   }
 }
 
 void CL_CALLBACK ObjectWatch::destroyed(cl_mem, void* pointer) {
   const std::unique_ptr<Given> given(static_cast<Given*>(pointer));
-  const std::lock_guard lock(given->shared->mutex);
-  given->shared->tell(given->id);
+  std::unique_lock lock(given->shared->mutex);
+  given->shared->tell(given->id, lock);
 }
 
 }  // namespace tessera::worker

@@ -18,7 +18,8 @@ namespace tessera::worker {
 // driver's own callback, which knows best which commands still use the object.
 class ObjectWatch {
  public:
-  explicit ObjectWatch(Answers& answers);
+  // `before` tells the ends of the commands that used an object; any thread of the driver.
+  ObjectWatch(Answers& answers, std::function<void()> before);
   ~ObjectWatch();
   ObjectWatch(const ObjectWatch&) = delete;
   ObjectWatch& operator=(const ObjectWatch&) = delete;
@@ -35,8 +36,10 @@ class ObjectWatch {
   struct Shared {
     std::mutex mutex;
     Answers* answers;  // null when the session is over
+    std::function<void()> before;
     std::set<wire::Id> watched;
-    void tell(wire::Id id);
+    // The lock is held, and given up meanwhile.
+    void tell(wire::Id id, std::unique_lock<std::mutex>& lock);
   };
   struct Given {
     std::shared_ptr<Shared> shared;

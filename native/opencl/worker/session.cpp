@@ -33,7 +33,7 @@ Session::Session(Setup setup)
       answers_(channel_, *setup.quota, slot_, output_),
       landing_share_(channel_.bulk_ahead()),
       completions_(answers_, output_),
-      object_watch_(answers_),
+      object_watch_(answers_, [this] { callbacks_.bury(completions_.tell()); }),
       callbacks_(answers_, completions_),
       receiver_(channel_, Receiver::Hooks{
                               [this](Incoming& incoming) { dispatch(incoming); },
