@@ -21,8 +21,10 @@ Build::Notify notify(tessera_program_callback function, void* user_data) {
 
 std::shared_ptr<Build> new_build(Program& program, std::vector<Device*> devices,
                                  const char* options, Build::Notify notify) {
-  return std::make_shared<Build>(program, std::move(devices), options == nullptr ? "" : options,
-                                 notify);
+  auto build = std::make_shared<Build>(program, std::move(devices),
+                                       options == nullptr ? "" : options, notify);
+  build->arg_info = options_keep_arg_info(options);
+  return build;
 }
 
 // A binary does not tell how it was built; the driver then judges each work-group itself.

@@ -307,7 +307,8 @@ class Session {
   bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
-  // Calls the driver for a program whose included files lie in `folder`; may give it another handle.
+  // Calls the driver for a program whose included files lie in `folder`; may give it another
+  // handle.
   using Translate = std::function<cl_int(cl_program& handle, const std::string& folder)>;
   // Ends with build_done: at once if `status` says so, else when `translate` has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
