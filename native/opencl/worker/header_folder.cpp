@@ -47,10 +47,20 @@ bool is_own(const std::string& path) {
          facts.st_uid == ::geteuid() && (facts.st_mode & 077) == 0;
 }
 
+// A user's runtime folder, a service's (as systemd names it), or what all share.
+std::string runtime_folder() {
+  for (const char* name : {"XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY"}) {
+    const char* const value = ::getenv(name);
+    // The path has to fit between the quotes of an #include.
+    const std::string_view path = value == nullptr ? "" : value;
+    const bool usable = path.starts_with('/') && path.find_first_of("\"\\\n") == path.npos;
+    if (usable && ::access(value, W_OK) == 0) return value;
+  }
+  return "/dev/shm";
+}
+
 std::string base_folder() {
-  const char* const runtime = ::getenv("XDG_RUNTIME_DIR");
-  std::string wanted = "/dev/shm";
-  if (runtime != nullptr && *runtime == '/' && ::access(runtime, W_OK) == 0) wanted = runtime;
+  std::string wanted = runtime_folder();
   wanted += "/tessera-headers-" + std::to_string(::geteuid());
   if (::mkdir(wanted.c_str(), 0700) != 0 && errno != EEXIST) fail(wanted);
   if (!is_own(wanted)) {

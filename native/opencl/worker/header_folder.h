@@ -11,8 +11,8 @@
 // away and removes it. A folder comes into its place complete, by a rename. What a killed worker
 // left behind is removed by the next one that needs a folder.
 //
-// It lies in the user's runtime folder, or else in memory that all share (/dev/shm), in a folder
-// that is this user's only. No name of the client becomes a path.
+// It lies in the user's or service's runtime folder, or else in memory that all share (/dev/shm),
+// in a folder that is this user's only. No name of the client becomes a path.
 #pragma once
 
 #include <string>
