@@ -70,6 +70,7 @@ void Session::handle(const wire::EnqueueNdRange& m, Incoming&) {
   command.launch(launched);
   // Also for a command that fails: the client has told them.
   command.check(set_arguments(kernel, m));
+  if (kernel.program != nullptr) kernel.program->launched = true;
   if (command.status() == CL_SUCCESS) command.check(check_launch(m, kernel, command.queue()));
   const std::size_t* const offset = (m.given & kOffsetGiven) != 0 ? m.offset.data() : nullptr;
   const std::size_t* const local = (m.given & kLocalGiven) != 0 ? m.local.data() : nullptr;

@@ -205,7 +205,8 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   if (status == CL_SUCCESS && !may_block()) status = CL_OUT_OF_RESOURCES;
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
   // Some drivers compile their kernels only now.
-  const Binary binary = blocking([&] { return binary_for(program->handle, id); });
+  const Retained<cl_program> asked(program->handle);
+  const Binary binary = blocking([&] { return binary_for(asked.get(), id); });
   if (binary.status != CL_SUCCESS) return answers_.reply(sequence, binary.status);
   if (binary.bytes.size() > kMaxBulk) return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
   Bulk bulk;

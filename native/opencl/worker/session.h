@@ -60,6 +60,7 @@ namespace tessera::worker {
 
 struct ArgFacts;  // kernel_facts.h
 struct NumberedDevice;
+class HeaderTexts;  // header_texts.h
 
 // What an argument of a kernel is to be set to.
 struct NewArgument {
@@ -89,8 +90,6 @@ class Session {
     // Called when the session is over, by any thread; ends the process in a real worker. Where it
     // returns, serve() returns too.
     std::function<void(const char* reason)> on_end;
-    // The client could open itself what the compiler opens for it.
-    bool client_sees_files = false;
   };
 
   explicit Session(Setup setup);
@@ -341,11 +340,13 @@ class Session {
   bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
-  // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
-  // driver, has returned.
+  // Calls the driver for a program whose included files lie in `folder`; may give it another
+  // handle.
+  using Translate = std::function<cl_int(cl_program& handle, const std::string& folder)>;
+  // Ends with build_done: at once if `status` says so, else when `translate` has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
-             Build build, const std::optional<std::string>& options,
-             const std::function<cl_int()>& translate);
+             Build build, const HeaderTexts* texts, const Translate& translate);
+  void keep(ProgramEntry& program, bool succeeded, Build build);
   // Sets an argument; on an error it stays as it was.
   cl_int set_argument(KernelEntry& kernel, const NewArgument& to);
   cl_int set_svm_argument(KernelEntry& kernel, const NewArgument& to, const ArgFacts& arg);
@@ -362,7 +363,6 @@ class Session {
   std::vector<std::unique_ptr<Gate>> gates_;
   const std::shared_ptr<Cost> transfer_cost_ = std::make_shared<Cost>();
   const std::function<void(const char*)> on_end_;
-  const bool client_sees_files_;
   // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
   // them.
   MemoryAccount memory_;
