@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "opencl/client/session.h"
 #include "transport/bulk_copy.h"
 
 namespace tessera::client {
