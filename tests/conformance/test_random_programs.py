@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs made from seeds, whose every byte and event the standard determines.
+
+`native/tests/random` makes and runs them and prints what is not as the standard says. A program that failed once is
+kept in `tests/corpus/random_programs` and runs each time.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from helpers.host import Host
+from helpers.programs import ROOT, native, run_bare, run_leased
+from tessera.model.suspension import Keep
+
+PROGRAM = "random_programs"
+TRANSPORTS = ("shm", "unix", "tcp")
+KEPT = sorted((ROOT / "tests" / "corpus" / "random_programs").glob("*.txt"))
+
+# A test's programs are none of another's.
+SEEDS = {"bare": 0, "shm": 100_000, "unix": 200_000, "tcp": 300_000}
+BUSY = 1_000_000
+SUSPENDED = 2_000_000
+
+SPIN = "print('ready', flush=True)\nwhile True: pass"
+
+
+def words(first: int, count: int, *more: str) -> tuple[str, ...]:
+    return (native(PROGRAM), "--seed", str(first), "--count", str(count), "--reduce", *more)
+
+
+def replay(path: Path, times: int) -> tuple[str, ...]:
+    return (native(PROGRAM), "--replay", str(path), "--repeat", str(times))
+
+
+def assert_right(done: subprocess.CompletedProcess[str], count: int) -> None:
+    assert f"{count} programs, 0 failures" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def run_on_lease(host: Host, transport: str, command: tuple[str, ...], limit: float = 600.0) -> str:
+    options = ("--fraction", "1/4", "--transport", transport)
+    done = run_leased(host, *command, options=options, limit=limit)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """A process that computes without end."""
+    with subprocess.Popen([sys.executable, "-c", SPIN], stdout=subprocess.PIPE) as spinner:
+        try:
+            assert spinner.stdout is not None
+            assert spinner.stdout.readline() == b"ready\n"
+            yield
+        finally:
+            spinner.kill()
+
+
+def test_programs_on_the_bare_device() -> None:
+    assert_right(run_bare(*words(SEEDS["bare"], 80)), 80)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_programs_on_a_lease(leased_host: Host, transport: str) -> None:
+    said = run_on_lease(leased_host, transport, words(SEEDS[transport], 100))
+    assert "100 programs, 0 failures" in said
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_programs_on_a_lease_beside_a_busy_core(leased_host: Host, transport: str) -> None:
+    with busy_core():
+        said = run_on_lease(leased_host, transport, words(BUSY + SEEDS[transport], 40))
+    assert "40 programs, 0 failures" in said
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
+def test_kept_programs_on_the_bare_device(kept: Path) -> None:
+    assert_right(run_bare(*replay(kept, 50)), 50)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
+def test_kept_programs_on_a_lease(leased_host: Host, transport: str, kept: Path) -> None:
+    said = run_on_lease(leased_host, transport, replay(kept, 300))
+    assert "300 programs, 0 failures" in said
+
+
+def test_a_seed_is_a_program_for_ever() -> None:
+    """What is printed is what runs, and the same seed prints the same."""
+    first, second = (run_bare(*words(7, 20, "--print")).stdout for _ in range(2))
+    assert first == second
+    assert len(re.findall(r"^// seed \d+", first, re.MULTILINE)) == 20
+
+
+@pytest.mark.slow
+def test_many_programs_on_the_bare_device() -> None:
+    assert_right(run_bare(*words(SEEDS["bare"], 20_000), limit=3600), 20_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_many_programs_on_a_lease(leased_host: Host, transport: str) -> None:
+    said = run_on_lease(leased_host, transport, words(SEEDS[transport], 20_000), limit=3600)
+    assert "20000 programs, 0 failures" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_many_programs_on_a_lease_beside_a_busy_core(leased_host: Host, transport: str) -> None:
+    command = words(BUSY + SEEDS[transport], 20_000)
+    with busy_core():
+        said = run_on_lease(leased_host, transport, command, limit=7200)
+    assert "20000 programs, 0 failures" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("to", [Keep.MEMORY, Keep.DISK])
+def test_programs_on_a_lease_that_is_suspended_at_random_moments(
+    leased_host: Host, transport: str, to: Keep
+) -> None:
+    """A suspend refuses shared virtual memory, so these programs have none."""
+    name = f"random-{transport}-{to.value}"
+    options = ("--fraction", "1/4", "--transport", transport, "-n", name)
+    command = words(SUSPENDED + SEEDS[transport], 5_000, "--kinds=-svm", "--patience", "120")
+    moments = random.Random(SUSPENDED)
+    with leased_host.start("run", *options, "--", *command) as program:
+        suspends = 0
+        while program.poll() is None and suspends < 40:
+            time.sleep(0.2 + moments.random())
+            if program.poll() is not None:
+                break
+            with leased_host.client() as client:
+                client.suspend(name, to)
+                client.resume(name)
+            suspends += 1
+        said, errors = program.communicate(timeout=3600)
+    assert "5000 programs, 0 failures" in said, said + errors
+    assert suspends > 3
