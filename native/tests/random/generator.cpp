@@ -33,11 +33,11 @@ class Generator : public Draft {
     s.value = choice_.next();
     s.has_event = !choice_.in(15);
     const bool can_block = op == Op::write || op == Op::read || op == Op::map;
-    s.blocking = can_block && choice_.in(blocking_);
+    s.blocking = can_block && is(Kind::blocking) && choice_.in(blocking_);
     if (failing_ >= 0) {
       s.waits.push_back(failing_);
-      s.has_event = true;
-      s.blocking = s.blocking && is(Kind::strict);
+      s.has_event = !blocks_;
+      s.blocking = can_block && blocks_;
       return s;
     }
     const std::vector<int> events = live_events(false);
@@ -142,7 +142,7 @@ class Generator : public Draft {
         plan_.objects[s.to].kind == ObjectKind::buffer_image) {
       return;
     }
-    s.blocking = is_svm(s.from) && choice_.in(blocking_);
+    s.blocking = is_svm(s.from) && is(Kind::blocking) && choice_.in(blocking_);
     const int shape = is_image(s.to) ? s.to : s.from;
     choose_part(s, shape == s.to ? s.to_at : s.from_at, shape);
     const int other = shape == s.to ? s.from : s.to;
@@ -398,11 +398,18 @@ class Generator : public Draft {
     event.state = -static_cast<int>(choice_.between(1, 60));
     const int failed = builder_.add(event);
     if (failed < 0) return;
-    builder_.promise(failed, 0);
+    const bool blocked = is(Kind::blocked_failures) && plan_.threads > 1;
+    builder_.promise(failed, blocked ? 1 : 0);
     failing_ = failed;
     for (std::size_t n = choice_.between(1, 4); n > 0; --n) {
       (this->*choice_.of<void (Generator::*)()>(
                   {&Generator::write, &Generator::read, &Generator::fill, &Generator::kernel}))();
+    }
+    if (blocked) {
+      blocks_ = true;
+      (this->*choice_.of<void (Generator::*)()>(
+                  {&Generator::write, &Generator::read, &Generator::map}))();
+      blocks_ = false;
     }
     failing_ = -1;
     if (!set_event(failed)) {
@@ -414,7 +421,8 @@ class Generator : public Draft {
 
   static constexpr std::size_t CL_RUNNING_STATE = 1, CL_SUBMITTED_STATE = 2;
 
-  int failing_ = -1;  // a user event that all commands wait for
+  int failing_ = -1;     // a user event that all commands wait for
+  bool blocks_ = false;  // until it has failed
 };
 
 }  // namespace

@@ -39,13 +39,15 @@ enum class Kind {
   profiling,
   rebuilds,
   threads,
-  strict,  // what the embedded device itself gets wrong; see README.md
+  blocking,
+  blocked_failures,  // calls that block behind an event that fails: the embedded device hangs
+  strict,            // what the embedded device itself gets wrong; see rules.cpp
   count
 };
 
 class Kinds {
  public:
-  static Kinds usual();  // all but `strict`
+  static Kinds usual();  // all but the last two
   bool has(Kind kind) const { return (bits_ >> static_cast<unsigned>(kind) & 1) != 0; }
   // "all", "usual", "NAME,NAME", "-NAME,-NAME"; throws std::invalid_argument.
   static Kinds parse(const std::string& text);
@@ -55,6 +57,7 @@ class Kinds {
   std::uint64_t bits_ = 0;
 };
 
+// The numbers of these stand in the files of kept programs: new ones come last.
 enum class ObjectKind { host, buffer, sub_buffer, image, buffer_image, svm, svm_buffer };
 
 struct Object {

@@ -47,17 +47,18 @@ void fields(Head& h, V&& v) {
 }
 
 struct Writer {
-  std::ostringstream& out;
+  std::vector<std::string>& out;
   template <class T>
   void operator()(const char* name, const T& value) {
+    std::ostringstream text;
+    text << ' ' << name << '=';
     if constexpr (std::is_same_v<T, std::vector<int>>) {
-      if (value.empty()) return;
-      out << ' ' << name << '=';
       const char* comma = "";
-      for (int one : value) out << comma << one, comma = ",";
+      for (int one : value) text << comma << one, comma = ",";
     } else {
-      out << ' ' << name << '=' << static_cast<long long>(value);
+      text << static_cast<long long>(value);
     }
+    out.push_back(text.str());
   }
 };
 
@@ -79,9 +80,20 @@ struct Reader {
 };
 
 template <class T>
-void write_line(std::ostringstream& out, const char* word, T part) {
+std::vector<std::string> written(T part) {
+  std::vector<std::string> list;
+  fields(part, Writer{list});
+  return list;
+}
+
+// What is as it is in every new part is left out.
+template <class T>
+void write_line(std::ostringstream& out, const char* word, const T& part) {
+  const std::vector<std::string> all = written(part), usual = written(T{});
   out << word;
-  fields(part, Writer{out});
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i] != usual[i]) out << all[i];
+  }
   out << '\n';
 }
 

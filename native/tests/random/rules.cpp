@@ -35,9 +35,10 @@ bool overlap(const Access& a, const Access& b) {
 bool in_order(const Plan& plan, const Order& order, const Kinds& kinds, int first, int second,
               int memory) {
   const Point from = is_host_step(plan.steps[first].op) ? end_of(first) : done_of(first);
-  const bool is_call = is_host_step(plan.steps[second].op) ||
-                       (is_host_memory(plan, memory) &&
-                        (is_host_step(plan.steps[first].op) || !kinds.has(Kind::staging)));
+  const bool from_host = is_host_step(plan.steps[first].op);
+  const bool is_call =
+      is_host_step(plan.steps[second].op) ||
+      (is_host_memory(plan, memory) && (from_host || (memory >= 0 && !kinds.has(Kind::staging))));
   return order.before(from, is_call ? begin_of(second) : done_of(second));
 }
 
@@ -173,8 +174,12 @@ struct Checker {
     const Step& step = at(i);
     if (!order.is_failing(i) || step.op == Op::user_event) return "";
     const bool strict = kinds.has(Kind::strict);
-    if (step.blocking && !strict) return "a blocking call behind a failed event";
-    if (!step.has_event && !strict) return "a command that fails and has no event: it crashes";
+    if (step.blocking && !strict && !kinds.has(Kind::blocked_failures)) {
+      return "a blocking call behind a failed event";
+    }
+    if (step.blocking && step.has_event) return "the event of a call that fails";
+    if (!step.blocking && !step.has_event && !strict)
+      return "a command that fails and has no event: it crashes";
     if (step.op == Op::unmap || step.op == Op::barrier) return "an unmap or barrier that fails";
     if (step.op == Op::map && !step.blocking) return "a map that fails later";
     return "";
@@ -187,6 +192,7 @@ struct Checker {
       if (at(set).op != Op::set_user_event || !order.is_failing(at(set).target)) continue;
       for (int command = 0; command < count(); ++command) {
         if ((command != i && set != i) || !is_command(at(command).op)) continue;
+        if (order.is_failing(command) && at(command).blocking) continue;
         const bool quiet = order.is_failing(command)
                                ? order.before(end_of(command), begin_of(set))
                                : order.before(done_of(command), begin_of(set)) ||
@@ -195,6 +201,19 @@ struct Checker {
       }
     }
     return "";
+  }
+
+  // Two mappings at one address are open, as far as anybody knows.
+  bool maps_twice(int i) const {
+    const Access mine = accesses(plan, order, i).front();
+    for (int map = 0; map < i; ++map) {
+      if (at(map).op != Op::map || order.is_failing(map)) continue;
+      const Access theirs = accesses(plan, order, map).front();
+      const int unmap = unmap_of(plan, map);
+      const bool ended = unmap >= 0 && is_known(unmap, i);
+      if (!ended && mine.memory == theirs.memory && mine.low == theirs.low) return true;
+    }
+    return false;
   }
 
   // What the embedded device gets wrong by itself.
@@ -213,6 +232,8 @@ struct Checker {
     if (step.op == Op::fill && kind(step.to) == ObjectKind::buffer_image) {
       return "it crashes there";
     }
+    if (step.op == Op::map && !order.is_failing(i) && maps_twice(i))
+      return "it takes one mapping for another";
     if (step.op == Op::barrier && !step.waits.empty() && plan.queues[step.queue].unordered) {
       for (int p = 0; p < i; ++p) {
         if (at(p).op == Op::barrier && at(p).queue == step.queue) return "it forgets a barrier";

@@ -2,6 +2,22 @@
 //
 // Whether the standard determines what a program computes. The generator adds a step only if this
 // says so, and the reducer takes one away only if it still does.
+//
+// What the embedded device (PoCL 3.1) gets wrong by itself is left out too, unless `strict` is
+// among the kinds; each has a rule of its own:
+//   - a blocking call finishes its whole queue, so it hangs beside what waits for a user event,
+//   also
+//     in a queue without order; so does a marker or barrier there whose events are complete by
+//     then;
+//   - a second barrier with a list makes it forget the first one;
+//   - an event that fails while anything else runs or is enqueued, or whose dependants have no
+//   event
+//     or lost it, ends the process; nobody is called back for a dependant, and a blocking call
+//     hangs;
+//   - it takes one mapping for another at the same address, and crashes with two of an image;
+//   - it crashes where a rectangle or an image is copied from or to a sub-buffer, and where an
+//   image
+//     made of a buffer is filled.
 #pragma once
 
 #include <string>
