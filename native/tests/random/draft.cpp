@@ -71,7 +71,7 @@ void Draft::make_buffer() {
   make_object(ObjectKind::buffer);
   Object& buffer = plan_.objects.back();
   if (is(Kind::host_pointers) && choice_.in(25)) buffer.flags = choice_.in(50) ? 1 : 2;
-  buffer.destructor = is(Kind::destructors) && choice_.in(20);
+  buffer.destructor = is(Kind::destructors) && choice_.in(35);
   const int parent = static_cast<int>(plan_.objects.size()) - 1;
   if (is(Kind::sub_buffers) && size_ > kSubAlign && choice_.in(25)) {
     Object sub;

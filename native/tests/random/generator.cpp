@@ -40,6 +40,11 @@ class Generator : public Draft {
       s.blocking = can_block && blocks_;
       return s;
     }
+    if (holding_ >= 0) {
+      s.waits.push_back(holding_);
+      s.blocking = false;
+      return s;
+    }
     const std::vector<int> events = live_events(false);
     if (!events.empty() && choice_.in(25)) s.waits.push_back(recent(events));
     const std::vector<int> held = builder_.unset();
@@ -67,12 +72,13 @@ class Generator : public Draft {
       void (Generator::*make)();
     };
     static constexpr Row rows[] = {
-        {16, &Generator::write},     {15, &Generator::read},      {8, &Generator::copy},
-        {8, &Generator::fill},       {16, &Generator::kernel},    {10, &Generator::map},
-        {12, &Generator::end_map},   {3, &Generator::point},      {1, &Generator::migrate},
-        {4, &Generator::user_event}, {4, &Generator::set_event},  {12, &Generator::wait},
-        {4, &Generator::callback},   {3, &Generator::drop_event}, {4, &Generator::host_fill},
-        {8, &Generator::host_check}, {1, &Generator::release},    {1, &Generator::create},
+        {16, &Generator::write},    {13, &Generator::read},      {3, &Generator::read_again},
+        {8, &Generator::copy},      {8, &Generator::fill},       {16, &Generator::kernel},
+        {10, &Generator::map},      {12, &Generator::end_map},   {3, &Generator::point},
+        {1, &Generator::migrate},   {4, &Generator::user_event}, {4, &Generator::set_event},
+        {12, &Generator::wait},     {4, &Generator::callback},   {3, &Generator::drop_event},
+        {4, &Generator::host_fill}, {8, &Generator::host_check}, {2, &Generator::release},
+        {1, &Generator::create},
     };
     std::size_t total = 0;
     for (const Row& row : rows) total += row.weight;
@@ -108,6 +114,20 @@ class Generator : public Draft {
     if (!place_in(s, s.to_at, plan_.objects[s.to].size)) return;
     const int added = builder_.add(s);
     if (added >= 0 && s.blocking && choice_.in(70)) check_read(added);
+  }
+
+  // Into the memory that an earlier read fills, from elsewhere.
+  void read_again() {
+    int earlier = -1;
+    for (int i = 0; i < steps(); ++i) {
+      if (plan_.steps[i].op == Op::read && plan_.steps[i].rows == 1) earlier = i;
+    }
+    Step s = command(Op::read);
+    s.from = linear();
+    if (earlier < 0 || s.from < 0) return;
+    const Step& r = plan_.steps[earlier];
+    s.to = r.to, s.to_at = r.to_at, s.row = r.row;
+    if (place_in(s, s.from_at, plan_.objects[s.from].size)) builder_.add(s);
   }
 
   void check_read(int read) {
@@ -268,7 +288,16 @@ class Generator : public Draft {
     if (is(Kind::strict) && is(Kind::failures) && choice_.in(12))
       s.state = -static_cast<int>(choice_.between(1, 60));
     const int added = builder_.add(s);
-    if (added >= 0) builder_.promise(added, static_cast<int>(choice_.below(plan_.threads)));
+    if (added < 0) return;
+    builder_.promise(added, static_cast<int>(choice_.below(plan_.threads)));
+    // What is held while the rest goes on.
+    for (std::size_t n = choice_.below(3); n > 0 && s.state == 0; --n) {
+      holding_ = added;
+      (this->*choice_.of<void (Generator::*)()>({&Generator::write, &Generator::read,
+                                                 &Generator::fill, &Generator::kernel,
+                                                 &Generator::map, &Generator::copy}))();
+      holding_ = -1;
+    }
   }
 
   void set_event() {
@@ -421,6 +450,7 @@ class Generator : public Draft {
 
   static constexpr std::size_t CL_RUNNING_STATE = 1, CL_SUBMITTED_STATE = 2;
 
+  int holding_ = -1;     // a user event that the next command waits for
   int failing_ = -1;     // a user event that all commands wait for
   bool blocks_ = false;  // until it has failed
 };
