@@ -10,10 +10,12 @@ namespace tessera::random {
 namespace {
 
 constexpr std::array<const char*, static_cast<std::size_t>(Kind::count)> kKindNames = {
-    "rectangles",  "sub_buffers",      "maps",    "images",      "buffer_images", "svm",
-    "svm_buffers", "host_pointers",    "staging", "user_events", "failures",      "callbacks",
-    "releases",    "destructors",      "prints",  "profiling",   "rebuilds",      "threads",
-    "blocking",    "blocked_failures", "strict"};
+    "rectangles",       "sub_buffers", "maps",        "images",
+    "buffer_images",    "svm",         "svm_buffers", "host_pointers",
+    "staging",          "user_events", "failures",    "callbacks",
+    "releases",         "destructors", "prints",      "profiling",
+    "rebuilds",         "threads",     "blocking",    "lazy",
+    "blocked_failures", "strict"};
 
 unsigned kind_of(const std::string& name) {
   for (unsigned i = 0; i < kKindNames.size(); ++i) {

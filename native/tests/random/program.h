@@ -40,6 +40,7 @@ enum class Kind {
   rebuilds,
   threads,
   blocking,
+  lazy,              // an unmap is enqueued before its map has come to an end
   blocked_failures,  // calls that block behind an event that fails: the embedded device hangs
   strict,            // what the embedded device itself gets wrong; see rules.cpp
   count

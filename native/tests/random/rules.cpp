@@ -36,9 +36,9 @@ bool in_order(const Plan& plan, const Order& order, const Kinds& kinds, int firs
               int memory) {
   const Point from = is_host_step(plan.steps[first].op) ? end_of(first) : done_of(first);
   const bool from_host = is_host_step(plan.steps[first].op);
-  const bool is_call =
-      is_host_step(plan.steps[second].op) ||
-      (is_host_memory(plan, memory) && (from_host || (memory >= 0 && !kinds.has(Kind::staging))));
+  const bool is_call = is_host_step(plan.steps[second].op) ||
+                       (is_host_memory(plan, memory) &&
+                        (from_host || !kinds.has(memory < 0 ? Kind::lazy : Kind::staging)));
   return order.before(from, is_call ? begin_of(second) : done_of(second));
 }
 
