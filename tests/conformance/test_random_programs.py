@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.host import Host
+from helpers.host import Host, Running
+from helpers.processes import eventually
 from helpers.programs import ROOT, native, run_bare, run_leased
+from tessera.model.errors import LeaseNotActive, LeaseNotFound
 from tessera.model.suspension import Keep
 
 PROGRAM = "random_programs"
@@ -70,6 +72,26 @@ def busy_core() -> Iterator[None]:
             yield
         finally:
             spinner.kill()
+
+
+def suspend_at_random_moments(host: Host, name: str, to: Keep, program: Running) -> int:
+    """Suspends and resumes the lease until its program ends, at most 40 times; how often it was."""
+    eventually(
+        lambda: any(lease.name == name and lease.state == "active" for lease in host.leases()),
+        "the lease is active",
+    )
+    choice = random.Random(SUSPENDED)
+    for suspends in range(40):
+        time.sleep(0.2 + choice.random())
+        try:
+            with host.client() as client:
+                client.suspend(name, to)
+                client.resume(name)
+        except (LeaseNotFound, LeaseNotActive):
+            return suspends  # the program has ended meanwhile
+        if program.poll() is not None:
+            return suspends
+    return 40
 
 
 def test_programs_on_the_bare_device(smallest: tuple[str, ...]) -> None:
@@ -159,17 +181,8 @@ def test_programs_on_a_lease_that_is_suspended_at_random_moments(
     name = f"random-{transport}-{to.value}"
     options = ("--fraction", "1/4", "--transport", transport, "-n", name)
     command = words(SUSPENDED + SEEDS[transport], 5_000, "--kinds=-svm", "--patience", "120")
-    moments = random.Random(SUSPENDED)
     with leased_host.start("run", *options, "--", *command) as program:
-        suspends = 0
-        while program.poll() is None and suspends < 40:
-            time.sleep(0.2 + moments.random())
-            if program.poll() is not None:
-                break
-            with leased_host.client() as client:
-                client.suspend(name, to)
-                client.resume(name)
-            suspends += 1
+        suspends = suspend_at_random_moments(leased_host, name, to, program)
         said, errors = program.communicate(timeout=3600)
     assert "5000 programs, 0 failures" in said, said + errors
     assert suspends > 3

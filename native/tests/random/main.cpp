@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -49,8 +50,14 @@ struct Arguments {
 Arguments parse(int argc, char** argv) {
   Arguments a;
   for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
+    std::string word = argv[i];
+    std::optional<std::string> joined;  // --NAME=VALUE
+    if (const std::size_t equals = word.find('='); equals != std::string::npos) {
+      joined = word.substr(equals + 1);
+      word.resize(equals);
+    }
     const auto value = [&]() -> std::string {
+      if (joined) return *joined;
       if (++i >= argc) usage(2);
       return argv[i];
     };
