@@ -48,6 +48,10 @@ Dispatched dispatch_to_client(Handler& handler, Incoming& incoming) {
       return decoded(PlatformSnapshot());
     case Opcode::lease_limits:
       return decoded(LeaseLimits());
+    case Opcode::long_answer_piece:
+      return decoded(LongAnswerPiece());
+    case Opcode::long_answer:
+      return decoded(LongAnswer());
     default:
       return Dispatched::unknown;
   }

@@ -141,6 +141,10 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(SvmRead());
     case Opcode::svm_write:
       return decoded(SvmWrite());
+    case Opcode::long_message_piece:
+      return decoded(LongMessagePiece());
+    case Opcode::long_message:
+      return decoded(LongMessage());
     default:
       return Dispatched::unknown;
   }

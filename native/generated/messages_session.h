@@ -29,6 +29,23 @@ struct GetDeviceAndHostTimer {
   std::uint32_t device{};
 };
 
+// To the worker; posted, with bulk.
+struct LongMessagePiece {
+  static constexpr Opcode kOpcode = Opcode::long_message_piece;
+  static constexpr bool kBulk = true;
+  std::uint64_t number{};
+  std::uint64_t size{};
+};
+
+// To the worker; posted.
+struct LongMessage {
+  static constexpr Opcode kOpcode = Opcode::long_message;
+  static constexpr bool kBulk = false;
+  std::uint64_t number{};
+  std::uint32_t opcode{};
+  std::uint64_t fields_size{};
+};
+
 // To the client; push, with bulk.
 struct Reply {
   static constexpr Opcode kOpcode = Opcode::reply;
@@ -99,12 +116,33 @@ struct LeaseLimits {
   std::span<const std::uint64_t> memory{};
 };
 
+// To the client; push, with bulk.
+struct LongAnswerPiece {
+  static constexpr Opcode kOpcode = Opcode::long_answer_piece;
+  static constexpr bool kBulk = true;
+  std::uint64_t number{};
+  std::uint64_t size{};
+};
+
+// To the client; push.
+struct LongAnswer {
+  static constexpr Opcode kOpcode = Opcode::long_answer;
+  static constexpr bool kBulk = false;
+  std::uint64_t number{};
+  std::uint32_t opcode{};
+  std::uint64_t fields_size{};
+};
+
 void encode(Encoder& out, const OpenSession& message);
 bool decode(Decoder& in, OpenSession& message);
 void encode(Encoder& out, const Release& message);
 bool decode(Decoder& in, Release& message);
 void encode(Encoder& out, const GetDeviceAndHostTimer& message);
 bool decode(Decoder& in, GetDeviceAndHostTimer& message);
+void encode(Encoder& out, const LongMessagePiece& message);
+bool decode(Decoder& in, LongMessagePiece& message);
+void encode(Encoder& out, const LongMessage& message);
+bool decode(Decoder& in, LongMessage& message);
 void encode(Encoder& out, const Reply& message);
 bool decode(Decoder& in, Reply& message);
 void encode(Encoder& out, const DeviceSnapshot& message);
@@ -121,5 +159,9 @@ void encode(Encoder& out, const PlatformSnapshot& message);
 bool decode(Decoder& in, PlatformSnapshot& message);
 void encode(Encoder& out, const LeaseLimits& message);
 bool decode(Decoder& in, LeaseLimits& message);
+void encode(Encoder& out, const LongAnswerPiece& message);
+bool decode(Decoder& in, LongAnswerPiece& message);
+void encode(Encoder& out, const LongAnswer& message);
+bool decode(Decoder& in, LongAnswer& message);
 
 }  // namespace tessera::wire

@@ -122,6 +122,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "svm_read";
     case Opcode::svm_write:
       return "svm_write";
+    case Opcode::long_message_piece:
+      return "long_message_piece";
+    case Opcode::long_message:
+      return "long_message";
     case Opcode::reply:
       return "reply";
     case Opcode::device_snapshot:
@@ -150,6 +154,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "platform_snapshot";
     case Opcode::lease_limits:
       return "lease_limits";
+    case Opcode::long_answer_piece:
+      return "long_answer_piece";
+    case Opcode::long_answer:
+      return "long_answer";
   }
   return "unknown";
 }

@@ -29,10 +29,14 @@ using Blob = std::span<const std::byte>;
 // What became of an incoming message.
 enum class Dispatched { handled, malformed, unknown };
 
-// The message has more fields than a frame can carry (kMaxFields).
+// Bytes of fields, and of bulk, that one message may have. What no frame can carry goes in pieces
+// (opencl/long_message.h).
+inline constexpr std::size_t kMaxMessage = 256 * 1024 * 1024;
+
+// The message has more fields than that.
 class TooLong : public std::length_error {
  public:
-  TooLong() : std::length_error("message fields exceed the frame limit") {}
+  TooLong() : std::length_error("message fields exceed what a message may have") {}
 };
 
 // Appends to a buffer that lives on the stack until it needs more.
@@ -66,7 +70,7 @@ class Encoder {
   void put(const void* from, std::size_t size, std::size_t alignment) {
     const std::size_t at = (used_ + alignment - 1) & ~(alignment - 1);
     // Written without additions that could wrap: `size` may be anything a caller was handed.
-    if (at > kMaxFields || size > kMaxFields - at) throw TooLong();
+    if (at > kMaxMessage || size > kMaxMessage - at) throw TooLong();
     if (at + size > capacity_) grow(at + size);
     std::memset(data() + used_, 0, at - used_);
     if (size != 0) std::memcpy(data() + at, from, size);

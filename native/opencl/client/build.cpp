@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/client/build.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace tessera::client {
 namespace {
+
+constexpr std::size_t kMaxLogs = wire::kMaxMessage;  // bytes of one build's logs, of all devices
 
 void finish(const std::shared_ptr<Build>& build) {
   build->program->end_build(*build);
@@ -68,9 +71,15 @@ void on_build_log(Session& session, const wire::BuildLog& message, const Bulk& b
   const Ref<Program> program = session.find<Program>(message.program);
   const std::shared_ptr<Build> build = program ? program->build() : nullptr;
   if (build == nullptr) return;
-  std::string log(reinterpret_cast<const char*>(bulk.data()), bulk.size());
-  log.resize(std::min(log.size(), log.find('\0')));
-  build->logs[message.device] = std::move(log);
+  // A long log comes in pieces.
+  std::string& log = build->logs[message.device];
+  if (bulk.size() > kMaxLogs - std::min(kMaxLogs, build->log_bytes)) {
+    throw std::runtime_error("the worker sent a build log without an end");
+  }
+  build->log_bytes += bulk.size();
+  const std::size_t known = log.size();
+  log.append(reinterpret_cast<const char*>(bulk.data()), bulk.size());
+  log.resize(std::min(log.size(), log.find('\0', known)));
 }
 
 void on_kernel_facts(Session& session, const wire::KernelFacts& message) {

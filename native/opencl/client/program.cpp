@@ -142,7 +142,7 @@ void Program::end_build(Build& build) {
     at->second.binary_type = result.binary_type;
     at->second.binary_size = result.binary_size;
     at->second.global_variables = result.global_variables;
-    at->second.log = build.logs[result.device];
+    at->second.log = std::make_shared<const std::string>(std::move(build.logs[result.device]));
   }
   if (build.status == CL_SUCCESS) set_uniform(build.uniform);
 }

@@ -13,9 +13,10 @@
 namespace tessera::client {
 namespace {
 
-// Throws ApiError(CL_OUT_OF_HOST_MEMORY) for what no message can carry.
+// `bytes` must stay until the message was sent. Throws ApiError(CL_OUT_OF_HOST_MEMORY) for what no
+// message can carry.
 Bulk payload(Session& session, std::string_view bytes) {
-  ensure(bytes.size() <= kMaxBulk, CL_OUT_OF_HOST_MEMORY);
+  ensure(bytes.size() <= wire::kMaxMessage, CL_OUT_OF_HOST_MEMORY);
   return session.bulk_of(bytes.data(), bytes.size());
 }
 
@@ -111,9 +112,9 @@ cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint cou
                                                  cl_int* errcode_ret) {
   return guarded_create(errcode_ret, [&] {
     Context& owner = require<Context>(context);
-    std::string source = joined(count, strings, lengths);
-    Bulk bulk = payload(owner.session(), source);
-    Ref<Program> program = make<Program>(owner, owner.devices(), Origin::source, std::move(source));
+    Ref<Program> program =
+        make<Program>(owner, owner.devices(), Origin::source, joined(count, strings, lengths));
+    Bulk bulk = payload(owner.session(), program->text());
     wire::CreateProgramWithSource message;
     message.program = program->id();
     message.context = owner.id();
@@ -159,9 +160,9 @@ cl_program CL_API_CALL clCreateProgramWithIL(cl_context context, const void* il,
     Context& owner = require<Context>(context);
     ensure(il != nullptr && length != 0, CL_INVALID_VALUE);
     ensure(some_device_takes_il(owner), CL_INVALID_OPERATION);
-    std::string text(static_cast<const char*>(il), length);
-    Bulk bulk = payload(owner.session(), text);
-    Ref<Program> program = make<Program>(owner, owner.devices(), Origin::il, std::move(text));
+    Ref<Program> program = make<Program>(owner, owner.devices(), Origin::il,
+                                         std::string(static_cast<const char*>(il), length));
+    Bulk bulk = payload(owner.session(), program->text());
     wire::CreateProgramWithIl message;
     ensure_success(create_and_wait(*program, message, std::move(bulk)).status);
     return give_handle(std::move(program));

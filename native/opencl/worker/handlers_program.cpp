@@ -212,13 +212,11 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   // Some drivers compile their kernels only now.
   const Binary binary = blocking([&] { return binary_for(program->handle, id); });
   if (binary.status != CL_SUCCESS) return answers_.reply(sequence, binary.status);
-  if (binary.bytes.size() > kMaxBulk) return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
-  Bulk bulk;
-  if (!binary.bytes.empty()) {
-    bulk = answers_.channel().reserve(binary.bytes.size());
-    std::memcpy(bulk.data(), binary.bytes.data(), binary.bytes.size());
+  if (binary.bytes.size() > wire::kMaxMessage) {
+    return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
   }
-  answers_.reply(sequence, CL_SUCCESS, {}, {}, std::move(bulk));
+  answers_.reply(sequence, CL_SUCCESS, {}, {},
+                 answers_.bulk_of(std::as_bytes(std::span(binary.bytes))));
 }
 
 void Session::handle(const wire::UnloadCompiler&, Incoming&) {

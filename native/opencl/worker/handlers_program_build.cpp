@@ -15,7 +15,8 @@
 namespace tessera::worker {
 namespace {
 
-constexpr std::size_t kMaxLog = 16 * 1024 * 1024;  // bytes of one device's log that are passed on
+// Bytes of a build's logs, of all devices together, that are passed on: what a client takes.
+constexpr std::size_t kMaxLogs = wire::kMaxMessage;
 
 struct Outcome {
   cl_int status = CL_SUCCESS;
@@ -26,7 +27,8 @@ struct Outcome {
   std::shared_ptr<const ProgramFacts> facts;
 };
 
-std::string log_of(cl_program program, cl_device_id device) {
+// At most `room` bytes, which become less by what is taken.
+std::string log_of(cl_program program, cl_device_id device, std::size_t& room) {
   std::size_t size = 0;
   if (clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, 0, nullptr, &size) !=
           CL_SUCCESS ||
@@ -38,11 +40,14 @@ std::string log_of(cl_program program, cl_device_id device) {
       CL_SUCCESS) {
     return {};
   }
-  return log.substr(0, std::min(log.find('\0'), kMaxLog));
+  log.resize(std::min({log.size(), log.find('\0'), room}));
+  room -= log.size();
+  return log;
 }
 
 void collect(cl_program program, const std::vector<NumberedDevice>& devices, Outcome& outcome) {
   bool executable = false;
+  std::size_t room = kMaxLogs;
   for (const NumberedDevice& device : devices) {
     cl_build_status build = CL_BUILD_NONE;
     cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_NONE;
@@ -56,7 +61,7 @@ void collect(cl_program program, const std::vector<NumberedDevice>& devices, Out
     outcome.build_status.push_back(build);
     outcome.binary_types.push_back(type);
     outcome.global_sizes.push_back(globals);
-    outcome.logs.push_back(log_of(program, device.id));
+    outcome.logs.push_back(log_of(program, device.id, room));
     executable = executable || type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
   }
   if (!executable) return;
@@ -73,12 +78,10 @@ void send_log(Answers& answers, Id program, std::uint32_t device, std::string_vi
   if (answers.muted()) return;
   while (!log.empty()) {
     const std::string_view piece = log.substr(0, kPiece);
-    Bulk bulk = answers.channel().reserve(piece.size());
-    std::memcpy(bulk.data(), piece.data(), piece.size());
     wire::BuildLog message;
     message.program = program;
     message.device = device;
-    answers.send(message, std::move(bulk));
+    answers.send(message, answers.bulk_of(std::as_bytes(std::span(piece))));
     log.remove_prefix(piece.size());
   }
 }

@@ -37,6 +37,7 @@
 #include "generated/messages_session.h"
 #include "generated/messages_svm.h"
 #include "lease/quota.h"
+#include "opencl/long_message.h"
 #include "opencl/worker/answer.h"
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
@@ -273,6 +274,8 @@ class Session {
   TESSERA_HANDLES(SvmMemfill);
   TESSERA_HANDLES(SvmRead);
   TESSERA_HANDLES(SvmWrite);
+  TESSERA_HANDLES(LongMessagePiece);
+  TESSERA_HANDLES(LongMessage);
 #undef TESSERA_HANDLES
 
  private:
@@ -340,6 +343,7 @@ class Session {
   ObjectTable objects_;
   BlockedCommands blocked_;
   const Incoming* current_ = nullptr;  // what is being handled
+  LongReceiver long_messages_;
   std::set<std::uint64_t> claimed_reads_;
   std::map<std::uint64_t, HeldRead> held_reads_;
   SavedState saved_;
