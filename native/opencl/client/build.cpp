@@ -85,11 +85,12 @@ void on_build_log(Session& session, const wire::BuildLog& message, const Bulk& b
 void on_kernel_facts(Session& session, const wire::KernelFacts& message) {
   const Ref<Program> program = session.find<Program>(message.program);
   if (!program) return;
-  auto facts = std::make_shared<const KernelFacts>(KernelFacts::from(message));
+  KernelFacts facts = KernelFacts::from(message);
   if (const std::shared_ptr<Build> build = program->build(); build != nullptr) {
-    build->facts.push_back(std::move(facts));
+    facts.args_described = facts.args_described && build->tells_args;
+    build->facts.push_back(std::make_shared<const KernelFacts>(std::move(facts)));
   } else {
-    program->add_facts(std::move(facts));
+    program->add_facts(std::make_shared<const KernelFacts>(std::move(facts)));
   }
 }
 

@@ -50,6 +50,8 @@ class Build {
   const std::string options;
   const Notify notify;
   bool uniform = false;  // what the program is to be when the build succeeds
+  // Its kernels tell of their arguments. The worker always asks the driver for that.
+  bool tells_args = false;
 
   // Gathered by the thread that handles messages.
   std::map<std::uint32_t, std::string> logs;  // by device index

@@ -58,6 +58,9 @@ class Program final : public Typed<Program> {
   std::vector<std::byte> binary(const Device& device);
   std::size_t binary_size(const Device& device);
   void keep_binary(const Device& device, std::vector<std::byte> binary);
+  // The binary that the program was made from, which is not built yet.
+  void load_binary(const Device& device, std::vector<std::byte> binary,
+                   cl_program_binary_type type);
 
   // Some device has an executable, this one has.
   bool executable() const;

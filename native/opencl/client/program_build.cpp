@@ -30,6 +30,11 @@ bool uniform_after(const Program& program, std::string_view options) {
   return program.origin() == Origin::source && options_ask_for_uniform_work_groups(options);
 }
 
+// As the embedded device decides it: what counts is the step that made the executable.
+bool asks_for_arg_info(std::string_view options) {
+  return options.find("-cl-kernel-arg-info") != options.npos;
+}
+
 void ensure_compiler(const std::vector<Device*>& devices, cl_device_info capability,
                      cl_int otherwise) {
   for (const Device* device : devices) {
@@ -60,11 +65,15 @@ Headers headers_of(const Program& program, cl_uint count, const cl_program* prog
 
 bool is_linkable(const Program& program, const Device& device) {
   if (!program.has_device(device)) return false;
-  if (program.origin() == Origin::binary) return true;
   const DeviceBuild state = program.state(device);
-  return state.status == CL_BUILD_SUCCESS &&
-         (state.binary_type == CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT ||
-          state.binary_type == CL_PROGRAM_BINARY_TYPE_LIBRARY);
+  if (program.origin() == Origin::binary) {
+    // Of some drivers' binaries nobody knows what they are until they are built.
+    if (state.binary_type == CL_PROGRAM_BINARY_TYPE_NONE) return true;
+  } else if (state.status != CL_BUILD_SUCCESS) {
+    return false;
+  }
+  return state.binary_type == CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT ||
+         state.binary_type == CL_PROGRAM_BINARY_TYPE_LIBRARY;
 }
 
 // On each device either all inputs or none have something to link, and on some device all have.
@@ -123,6 +132,7 @@ cl_int CL_API_CALL clBuildProgram(cl_program program, cl_uint num_devices,
       ensure_compiler(build->devices, CL_DEVICE_COMPILER_AVAILABLE, CL_COMPILER_NOT_AVAILABLE);
     }
     build->uniform = uniform_after(object, build->options);
+    build->tells_args = asks_for_arg_info(build->options);
     run_build(build, [&](Session& session) {
       const std::vector<std::uint32_t> devices = device_indexes(build->devices);
       const std::string options = with_absolute_includes(build->options, current_folder());
@@ -181,6 +191,7 @@ cl_program CL_API_CALL clLinkProgram(cl_context context, cl_uint num_devices,
     ensure_linkable(inputs, devices);
     Ref<Program> program = make<Program>(owner, devices, Origin::linked, "");
     const auto build = new_build(*program, devices, options, callback);
+    build->tells_args = asks_for_arg_info(build->options);
     std::vector<wire::Id> ids;
     for (const Program* input : inputs) {
       ids.push_back(input->id());

@@ -20,6 +20,8 @@ constexpr std::size_t kMaxLogs = wire::kMaxMessage;
 
 struct Outcome {
   cl_int status = CL_SUCCESS;
+  // What is told is told of these; the lists below run parallel.
+  std::vector<std::uint32_t> devices;
   std::vector<cl_int> build_status;
   std::vector<std::uint32_t> binary_types;
   std::vector<std::uint64_t> global_sizes;
@@ -46,7 +48,6 @@ std::string log_of(cl_program program, cl_device_id device, std::size_t& room) {
 }
 
 void collect(cl_program program, const std::vector<NumberedDevice>& devices, Outcome& outcome) {
-  bool executable = false;
   std::size_t room = kMaxLogs;
   for (const NumberedDevice& device : devices) {
     cl_build_status build = CL_BUILD_NONE;
@@ -58,17 +59,49 @@ void collect(cl_program program, const std::vector<NumberedDevice>& devices, Out
     ask(CL_PROGRAM_BUILD_STATUS, build);
     ask(CL_PROGRAM_BINARY_TYPE, type);
     ask(CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, globals);
+    outcome.devices.push_back(device.number);
     outcome.build_status.push_back(build);
     outcome.binary_types.push_back(type);
     outcome.global_sizes.push_back(globals);
     outcome.logs.push_back(log_of(program, device.id, room));
-    executable = executable || type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
   }
+}
+
+// Some drivers know only the devices of the last build, and say of others what is true of those.
+bool knows_all_devices(const ProgramEntry& program) {
+  std::size_t size = 0;
+  return program.devices.size() == 1 || (clGetProgramInfo(program.handle, CL_PROGRAM_BINARY_SIZES,
+                                                          0, nullptr, &size) == CL_SUCCESS &&
+                                         size == program.devices.size() * sizeof(std::size_t));
+}
+
+// Which devices have a build now; of one that lost its own the client is told.
+std::vector<std::uint32_t> built_after(const ProgramEntry& program, Outcome& outcome) {
+  std::vector<std::uint32_t> built;
+  for (std::size_t i = 0; i < outcome.devices.size(); ++i) {
+    if (outcome.build_status[i] == CL_BUILD_SUCCESS) built.push_back(outcome.devices[i]);
+  }
+  const bool keeps = knows_all_devices(program);
+  for (const std::uint32_t number : program.built_for) {
+    if (std::ranges::find(outcome.devices, number) != outcome.devices.end()) continue;
+    if (keeps) {
+      built.push_back(number);
+      continue;
+    }
+    outcome.devices.push_back(number);
+    outcome.build_status.push_back(CL_BUILD_NONE);
+    outcome.binary_types.push_back(CL_PROGRAM_BINARY_TYPE_NONE);
+    outcome.global_sizes.push_back(0);
+    outcome.logs.emplace_back();
+  }
+  return built;
+}
+
+void collect_facts(cl_program program, const std::vector<NumberedDevice>& built, Outcome& outcome) {
+  const bool executable = std::ranges::any_of(outcome.binary_types, [](std::uint32_t type) {
+    return type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+  });
   if (!executable) return;
-  std::vector<NumberedDevice> built;
-  for (std::size_t i = 0; i < devices.size(); ++i) {
-    if (outcome.build_status[i] == CL_BUILD_SUCCESS) built.push_back(devices[i]);
-  }
   cl_int error = CL_SUCCESS;
   auto facts = find_facts(program, built, &error);
   if (error == CL_SUCCESS) outcome.facts = std::move(facts);
@@ -89,7 +122,7 @@ void send_log(Answers& answers, Id program, std::uint32_t device, std::string_vi
 void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
           const Outcome& outcome) {
   for (std::size_t i = 0; i < outcome.logs.size(); ++i) {
-    send_log(answers, program.id, program.devices[i], outcome.logs[i]);
+    send_log(answers, program.id, outcome.devices[i], outcome.logs[i]);
   }
   if (outcome.facts != nullptr) send_facts(answers, program.id, *outcome.facts);
   // A binary is only made when somebody asks for it: with some drivers that is the larger part of
@@ -99,7 +132,7 @@ void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
   done.ticket = ticket;
   done.program = program.id;
   done.status = outcome.status;
-  if (!outcome.build_status.empty()) done.devices = program.devices;
+  done.devices = outcome.devices;
   done.build_status = outcome.build_status;
   done.binary_types = outcome.binary_types;
   done.binary_sizes = unknown;
@@ -114,9 +147,28 @@ bool has_all(const ProgramEntry& program, std::span<const std::uint32_t> wanted)
   });
 }
 
-// Null for an empty list: then the driver takes all devices.
-const cl_device_id* list(const std::vector<cl_device_id>& devices) {
-  return devices.empty() ? nullptr : devices.data();
+// Those of `wanted`, or all, in the program's order: a driver may keep its answers in the order
+// that it was given.
+std::vector<std::uint32_t> in_order(const ProgramEntry& program,
+                                    std::span<const std::uint32_t> wanted) {
+  if (wanted.empty()) return program.devices;
+  std::vector<std::uint32_t> ordered(wanted.begin(), wanted.end());
+  std::ranges::sort(ordered, {}, [&](std::uint32_t number) {
+    return std::ranges::find(program.devices, number) - program.devices.begin();
+  });
+  return ordered;
+}
+
+// The client is told why its options are not passed on, as by a driver that does not know them.
+Outcome refused_options(cl_int status, std::vector<std::uint32_t> devices, std::string log) {
+  Outcome outcome;
+  outcome.status = status;
+  outcome.devices = std::move(devices);
+  outcome.build_status.assign(outcome.devices.size(), CL_BUILD_ERROR);
+  outcome.binary_types.assign(outcome.devices.size(), CL_PROGRAM_BINARY_TYPE_NONE);
+  outcome.global_sizes.assign(outcome.devices.size(), 0);
+  outcome.logs.assign(outcome.devices.size(), log);
+  return outcome;
 }
 
 Build as_build(const Incoming& incoming,
@@ -138,12 +190,12 @@ cl_uint count(const std::vector<cl_device_id>& devices) {
 // Runs `translate`, which calls the driver with `options`, and tells the client how it ended.
 void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket,
                     cl_int status, Build build, const std::optional<std::string>& options,
-                    const std::function<cl_int()>& translate) {
+                    std::vector<std::uint32_t> devices, const std::function<cl_int()>& translate) {
   Outcome outcome;
   outcome.status = status;
   if (status == CL_SUCCESS && !may_block()) outcome.status = CL_OUT_OF_RESOURCES;
   if (outcome.status != CL_SUCCESS) return tell(answers_, ticket, *program, outcome);
-  const std::vector<NumberedDevice> devices = numbered(program->devices);
+  program->last_for = std::move(devices);
   program->building = true;
   build.serial = objects_.next_serial();
   build.constants = program->constants;
@@ -153,7 +205,10 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   blocking([&] {
     const auto work = [&] {
       outcome.status = translate();
-      if (program->handle != nullptr) collect(program->handle, devices, outcome);
+      if (program->handle == nullptr) return;
+      collect(program->handle, numbered(program->last_for), outcome);
+      program->built_for = built_after(*program, outcome);
+      collect_facts(program->handle, numbered(program->built_for), outcome);
     };
     CompilerConfinement::of_process().run(work, folders);
   });
@@ -173,25 +228,33 @@ cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint
 
 void Session::handle(const wire::BuildProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
-  const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
+  const cl_int status = may_build(*program, m.devices);
+  const std::vector<std::uint32_t> numbers = in_order(*program, m.devices);
+  const std::vector<cl_device_id> devices = devices_of(*program->context, numbers);
   const auto options = options_for_driver(m.options);
-  cl_int status = may_build(*program, m.devices);
-  if (status == CL_SUCCESS && !options) status = CL_INVALID_BUILD_OPTIONS;
-  build(program, m.ticket, status, as_build(incoming), options, [&] {
-    return clBuildProgram(program->handle, count(devices), list(devices),
+  if (status == CL_SUCCESS && !options) {
+    return tell(answers_, m.ticket, *program,
+                refused_options(CL_INVALID_BUILD_OPTIONS, numbers, why_refused(m.options)));
+  }
+  build(program, m.ticket, status, as_build(incoming), options, numbers, [&] {
+    return clBuildProgram(program->handle, count(devices), devices.data(),
                           with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
   });
 }
 
 void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
-  const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
   const auto options = options_for_driver(m.options);
   if (m.headers.size() != m.header_names.size()) {
     throw ProtocolError("headers without a name each");
   }
   cl_int status = may_build(*program, m.devices);
-  if (status == CL_SUCCESS && !options) status = CL_INVALID_COMPILER_OPTIONS;
+  const std::vector<std::uint32_t> numbers = in_order(*program, m.devices);
+  const std::vector<cl_device_id> devices = devices_of(*program->context, numbers);
+  if (status == CL_SUCCESS && !options) {
+    return tell(answers_, m.ticket, *program,
+                refused_options(CL_INVALID_COMPILER_OPTIONS, numbers, why_refused(m.options)));
+  }
   std::vector<std::shared_ptr<ProgramEntry>> held;
   std::vector<cl_program> headers;
   const std::vector<std::string> texts(m.header_names.begin(), m.header_names.end());
@@ -205,9 +268,9 @@ void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
       status = CL_INVALID_PROGRAM;
     }
   }
-  build(program, m.ticket, status, as_build(incoming, held), options, [&] {
+  build(program, m.ticket, status, as_build(incoming, held), options, numbers, [&] {
     return clCompileProgram(
-        program->handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(),
+        program->handle, count(devices), devices.data(), with_kernel_arg_info(*options).c_str(),
         static_cast<cl_uint>(headers.size()), headers.empty() ? nullptr : headers.data(),
         names.empty() ? nullptr : names.data(), nullptr, nullptr);
   });
@@ -215,7 +278,6 @@ void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
 
 void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   const auto context = objects_.share<ContextEntry>(m.context);
-  const std::vector<cl_device_id> devices = devices_of(*context, m.devices);
   const auto options = options_for_driver(m.options);
   std::vector<std::shared_ptr<ProgramEntry>> held;
   std::vector<cl_program> inputs;
@@ -233,16 +295,17 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   program->context = context;
   program->devices.assign(m.devices.begin(), m.devices.end());
   if (program->devices.empty()) program->devices = context->devices;
+  const std::vector<cl_device_id> devices = devices_of(*context, program->devices);
   if (program->poison != CL_SUCCESS) status = program->poison;
   output_.expect();
   const std::uint64_t ticket = m.ticket;
   for (const auto& each : held) program->link.inputs.push_back({each, each->builds});
-  build(program, ticket, status, {}, options, [&] {
+  build(program, ticket, status, {}, options, program->devices, [&] {
     const auto link = [&](const std::string& words) {
       cl_int error = CL_SUCCESS;
-      program->handle = clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),
-                                      static_cast<cl_uint>(inputs.size()), inputs.data(), nullptr,
-                                      nullptr, &error);
+      program->handle = clLinkProgram(context->handle, count(devices), devices.data(),
+                                      words.c_str(), static_cast<cl_uint>(inputs.size()),
+                                      inputs.data(), nullptr, nullptr, &error);
       return error;
     };
     // The option is the compiler's: some linkers keep what it tells only where they are asked too,

@@ -24,6 +24,9 @@ namespace tessera::worker {
 // The options for the driver, or nothing if one of them is refused.
 std::optional<std::string> options_for_driver(std::string_view options);
 
+// What a build's log says when options_for_driver() refuses, in the words of the embedded device.
+std::string why_refused(std::string_view options);
+
 // The folders that -I names in options for the driver.
 std::vector<std::string> include_folders(std::string_view options);
 

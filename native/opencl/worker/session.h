@@ -312,10 +312,10 @@ class Session {
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
   // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
-  // driver, has returned.
+  // driver for `devices`, has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
              Build build, const std::optional<std::string>& options,
-             const std::function<cl_int()>& translate);
+             std::vector<std::uint32_t> devices, const std::function<cl_int()>& translate);
   void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
                     cl_int status, wire::Opcode opcode);
 
