@@ -8,11 +8,10 @@
 // last one, whose sequence number it has. Larger frames were refused: a ring has to have room for
 // the largest, and a stream's receiver buffers for it.
 //
-// A peer must not fill this process's memory. What a LongMessages holds, half-received or handed
-// out and not dropped yet, is at most kMaxMessage bytes of fields and as many of bulk; the whole
-// size is said in the first piece and judged before a byte is kept. A sender takes turns and an
-// honest receiver drops fields and bulk before it takes the next message, so only a hostile peer
-// gets there.
+// A peer must not fill this process's memory. What a LongReceiver holds, half-received or handed
+// out and not dropped yet, is bounded (kMost); the whole size is said in the first piece and judged
+// before a byte is kept. Senders take turns, and handlers drop bulk and fields soon, so only a
+// hostile peer gets there.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +45,9 @@ class LongSender {
   // Throws what Channel::send does, and wire::TooLong for what no message may have.
   std::uint64_t send(Channel& channel, std::uint16_t opcode, std::span<const std::byte> fields,
                      std::span<const std::byte> bulk) {
-    if (fields.size() > wire::kMaxMessage || bulk.size() > wire::kMaxMessage) throw wire::TooLong();
+    if (fields.size() > wire::kMaxMessageFields || bulk.size() > wire::kMaxMessageBulk) {
+      throw wire::TooLong();
+    }
     const std::lock_guard turn(turn_);
     ++number_;
     send_pieces(channel, fields, fields.size() + bulk.size());
@@ -83,12 +84,12 @@ class LongSender {
 // The receiving side. One thread at a time, but for the bulks that it handed out.
 class LongReceiver {
  public:
+  static constexpr std::size_t kMost = wire::kMaxMessageBulk + wire::kMaxMessageBulk / 2;  // bytes
   enum class Taken { yes, refused };
 
   // The next piece. Refused: it does not fit those before it, or more is held than may be.
   Taken add(std::uint64_t number, std::uint64_t size, std::span<const std::byte> bytes) {
     if (under_way_ == nullptr || number != number_) {
-      handed_out_ = nullptr;
       under_way_ = nullptr;
       if (size > kMost || held_->load() > kMost - size) return Taken::refused;
       under_way_ = std::make_shared<Bytes>(held_, size);
@@ -103,37 +104,37 @@ class LongReceiver {
     return Taken::yes;
   }
 
-  // The whole message, once all its pieces are here. Its fields live until the next add(), as those
-  // of any message live until the next receive(); its bulk until it is dropped.
+  // The whole message, once all its pieces are here. Its fields live as long as `fields`, its bulk
+  // until it is dropped.
   Taken take(std::uint64_t number, std::uint32_t opcode, std::uint64_t fields_size,
-             std::uint64_t sequence, Incoming& into) {
+             std::uint64_t sequence, Incoming& into, std::shared_ptr<const void>& fields) {
     const bool whole = under_way_ != nullptr && number == number_ &&
                        under_way_->filled == under_way_->size && opcode <= 0xffff &&
-                       fields_size <= under_way_->size && fields_size <= wire::kMaxMessage &&
-                       under_way_->size - fields_size <= wire::kMaxMessage;
+                       fields_size <= under_way_->size && fields_size <= wire::kMaxMessageFields &&
+                       under_way_->size - fields_size <= wire::kMaxMessageBulk;
     if (!whole) return Taken::refused;
-    handed_out_ = std::move(under_way_);
+    std::shared_ptr<Bytes> bytes = std::move(under_way_);
     into.opcode = static_cast<std::uint16_t>(opcode);
     into.sequence = sequence;
-    into.fields = {handed_out_->data.get(), fields_size};
     into.bulk = {};
-    if (const std::size_t rest = handed_out_->size - fields_size; rest != 0) {
-      auto owner = std::make_unique<std::shared_ptr<Bytes>>(handed_out_);
-      into.bulk = Bulk(handed_out_->data.get() + fields_size, rest, drop, owner.get(), 0);
+    if (const std::size_t rest = bytes->size - fields_size; rest != 0) {
+      auto owner = std::make_unique<std::shared_ptr<Bytes>>(bytes);
+      into.bulk = Bulk(bytes->data.get() + fields_size, rest, drop, owner.get(), 0);
       owner.release();  // NOLINT: the bulk has it now
+      // A handler may be long at work when it has dropped the bulk: the fields do not keep that.
+      const std::span<const std::byte> front(bytes->data.get(), fields_size);
+      bytes = std::make_shared<Bytes>(held_, fields_size);
+      if (!front.empty()) std::memcpy(bytes->data.get(), front.data(), front.size());
     }
+    into.fields = {bytes->data.get(), fields_size};
+    fields = std::move(bytes);
     return Taken::yes;
   }
-
-  // The fields of what was taken last are not needed any more.
-  void drop_fields() { handed_out_ = nullptr; }
 
   // Bytes that are held now.
   std::size_t held() const { return held_->load(); }
 
  private:
-  static constexpr std::size_t kMost = 2 * wire::kMaxMessage;
-
   struct Bytes {
     Bytes(std::shared_ptr<std::atomic<std::size_t>> held, std::size_t size)
         : held(std::move(held)), size(size), data(new std::byte[size]) {
@@ -157,7 +158,6 @@ class LongReceiver {
   const std::shared_ptr<std::atomic<std::size_t>> held_ =
       std::make_shared<std::atomic<std::size_t>>(0);
   std::shared_ptr<Bytes> under_way_;
-  std::shared_ptr<Bytes> handed_out_;
   std::uint64_t number_ = 0;
 };
 

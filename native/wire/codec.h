@@ -29,9 +29,10 @@ using Blob = std::span<const std::byte>;
 // What became of an incoming message.
 enum class Dispatched { handled, malformed, unknown };
 
-// Bytes of fields, and of bulk, that one message may have. What no frame can carry goes in pieces
-// (opencl/long_message.h).
-inline constexpr std::size_t kMaxMessage = 256 * 1024 * 1024;
+// What one message may have; what no frame can carry of it goes in pieces (opencl/long_message.h).
+// The fields have room for twice the ids of all objects that a session may have.
+inline constexpr std::size_t kMaxMessageFields = 16 * 1024 * 1024;  // bytes
+inline constexpr std::size_t kMaxMessageBulk = 256 * 1024 * 1024;   // bytes
 
 // The message has more fields than that.
 class TooLong : public std::length_error {
@@ -70,7 +71,7 @@ class Encoder {
   void put(const void* from, std::size_t size, std::size_t alignment) {
     const std::size_t at = (used_ + alignment - 1) & ~(alignment - 1);
     // Written without additions that could wrap: `size` may be anything a caller was handed.
-    if (at > kMaxMessage || size > kMaxMessage - at) throw TooLong();
+    if (at > kMaxMessageFields || size > kMaxMessageFields - at) throw TooLong();
     if (at + size > capacity_) grow(at + size);
     std::memset(data() + used_, 0, at - used_);
     if (size != 0) std::memcpy(data() + at, from, size);

@@ -7,7 +7,8 @@
 namespace tessera::client {
 namespace {
 
-constexpr std::size_t kMaxLogs = wire::kMaxMessage;  // bytes of one build's logs, of all devices
+constexpr std::size_t kMaxLogs =
+    wire::kMaxMessageBulk;  // bytes of one build's logs, of all devices
 
 void finish(const std::shared_ptr<Build>& build) {
   build->program->end_build(*build);

@@ -16,7 +16,7 @@ namespace {
 // `bytes` must stay until the message was sent. Throws ApiError(CL_OUT_OF_HOST_MEMORY) for what no
 // message can carry.
 Bulk payload(Session& session, std::string_view bytes) {
-  ensure(bytes.size() <= wire::kMaxMessage, CL_OUT_OF_HOST_MEMORY);
+  ensure(bytes.size() <= wire::kMaxMessageBulk, CL_OUT_OF_HOST_MEMORY);
   return session.bulk_of(bytes.data(), bytes.size());
 }
 

@@ -153,8 +153,9 @@ void Session::handle(const wire::LongAnswerPiece& message, Incoming& incoming) {
 
 void Session::handle(const wire::LongAnswer& message, Incoming& incoming) {
   Incoming whole;
+  std::shared_ptr<const void> fields;
   if (long_answers_.take(message.number, message.opcode, message.fields_size, incoming.sequence,
-                         whole) == LongReceiver::Taken::refused) {
+                         whole, fields) == LongReceiver::Taken::refused) {
     throw ChannelClosed("the worker sent the end of a message whose pieces are missing");
   }
   const auto opcode = static_cast<wire::Opcode>(whole.opcode);
@@ -163,7 +164,6 @@ void Session::handle(const wire::LongAnswer& message, Incoming& incoming) {
     throw ChannelClosed(std::string("the worker sent a malformed long message: ") +
                         wire::opcode_name(whole.opcode));
   }
-  long_answers_.drop_fields();
 }
 
 void Session::tell_of_loss() {

@@ -14,6 +14,7 @@ namespace {
 
 // More than any program has; past it a client only fills this process's memory.
 constexpr std::size_t kMaxConstants = 65536;
+constexpr std::size_t kMaxConstantBytes = 8;  // of a number, the only kind that there is
 
 std::span<const std::byte> bytes_of(const Bulk& bulk) {
   return {bulk.data(), bulk.size()};
@@ -208,7 +209,9 @@ void Session::handle(const wire::SetSpecializationConstant& m, Incoming& incomin
     status = CL_INVALID_PROGRAM;
   }
   if (status == CL_SUCCESS && program.building) status = CL_INVALID_OPERATION;
-  if (status == CL_SUCCESS && m.value.empty()) status = CL_INVALID_VALUE;
+  if (status == CL_SUCCESS && (m.value.empty() || m.value.size() > kMaxConstantBytes)) {
+    status = CL_INVALID_VALUE;
+  }
   if (status == CL_SUCCESS) {
     status = clSetProgramSpecializationConstant(program.handle, m.spec_id, m.value.size(),
                                                 m.value.data());
@@ -232,7 +235,7 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   for (const NumberedDevice& each : numbered(program->last_for)) last_built.push_back(each.id);
   const Binary binary = blocking([&] { return binary_for(program->handle, last_built, id); });
   if (binary.status != CL_SUCCESS) return answers_.reply(sequence, binary.status);
-  if (binary.bytes.size() > wire::kMaxMessage) {
+  if (binary.bytes.size() > wire::kMaxMessageBulk) {
     return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
   }
   answers_.reply(sequence, CL_SUCCESS, {}, {},

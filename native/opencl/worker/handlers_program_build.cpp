@@ -16,7 +16,7 @@ namespace tessera::worker {
 namespace {
 
 // Bytes of a build's logs, of all devices together, that are passed on: what a client takes.
-constexpr std::size_t kMaxLogs = wire::kMaxMessage;
+constexpr std::size_t kMaxLogs = wire::kMaxMessageBulk;
 
 struct Outcome {
   cl_int status = CL_SUCCESS;

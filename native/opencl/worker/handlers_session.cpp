@@ -54,7 +54,8 @@ void Session::handle(const wire::LongMessagePiece& m, Incoming& incoming) {
 
 void Session::handle(const wire::LongMessage& m, Incoming& incoming) {
   Incoming whole;
-  if (long_messages_.take(m.number, m.opcode, m.fields_size, incoming.sequence, whole) ==
+  std::shared_ptr<const void> fields;
+  if (long_messages_.take(m.number, m.opcode, m.fields_size, incoming.sequence, whole, fields) ==
       LongReceiver::Taken::refused) {
     throw ProtocolError("a long message whose pieces are missing");
   }
@@ -66,7 +67,6 @@ void Session::handle(const wire::LongMessage& m, Incoming& incoming) {
     default:
       hand_over(whole);
   }
-  long_messages_.drop_fields();
 }
 
 }  // namespace tessera::worker

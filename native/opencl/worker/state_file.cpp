@@ -146,7 +146,8 @@ bool StateReader::next(Frame& frame) {
   const std::string where = "frame " + std::to_string(frames_);
   if (head.head != head_sum(head, frames_)) damaged(where + " was changed");
   if (head.type < 1 || head.type > static_cast<std::uint32_t>(FrameType::trailer) ||
-      head.fields > wire::kMaxMessage || head.bulk > wire::kMaxMessage || head.zero != 0) {
+      head.fields > wire::kMaxMessageFields || head.bulk > wire::kMaxMessageBulk ||
+      head.zero != 0) {
     damaged(where + " makes no sense");
   }
   const std::uint64_t fields = padded(head.fields);

@@ -112,7 +112,7 @@ void arrive_whole_from_several_threads(TransportKind kind) {
 void what_no_message_may_have_is_the_callers_error() {
   ClientPair pair(TransportKind::shm);
   const cl_context context = pair.make_context();
-  const std::string source(wire::kMaxMessage + 1, ' ');
+  const std::string source(wire::kMaxMessageBulk + 1, ' ');
   const char* text = source.c_str();
   cl_int code = 1;
   CHECK(api::clCreateProgramWithSource(context, 1, &text, nullptr, &code) == nullptr);
@@ -125,25 +125,34 @@ void what_no_message_may_have_is_the_callers_error() {
 constexpr auto kYes = LongReceiver::Taken::yes;
 constexpr auto kRefused = LongReceiver::Taken::refused;
 
+// Takes it to read its fields and its bulk, which are then dropped.
+LongReceiver::Taken taken(LongReceiver& receiver, std::uint64_t number, std::uint32_t opcode,
+                          std::uint64_t fields_size) {
+  Incoming whole;
+  std::shared_ptr<const void> fields;
+  return receiver.take(number, opcode, fields_size, 1, whole, fields);
+}
+
 void pieces_make_fields_and_bulk() {
   LongReceiver receiver;
   const std::array<std::byte, 8> first{std::byte{1}};
   const std::array<std::byte, 5> second{std::byte{2}};
   CHECK(receiver.add(1, 13, first) == kYes);
-  Incoming whole;
-  CHECK(receiver.take(1, 7, 8, 3, whole) == kRefused);  // a piece is missing
+  CHECK(taken(receiver, 1, 7, 8) == kRefused);  // a piece is missing
   CHECK(receiver.add(1, 13, second) == kYes);
-  CHECK(receiver.take(2, 7, 8, 3, whole) == kRefused);        // of another message
-  CHECK(receiver.take(1, 7, 14, 3, whole) == kRefused);       // more fields than bytes
-  CHECK(receiver.take(1, 0x10000, 8, 3, whole) == kRefused);  // no opcode
-  CHECK(receiver.take(1, 7, 8, 3, whole) == kYes);
+  CHECK(taken(receiver, 2, 7, 8) == kRefused);        // of another message
+  CHECK(taken(receiver, 1, 7, 14) == kRefused);       // more fields than bytes
+  CHECK(taken(receiver, 1, 0x10000, 8) == kRefused);  // no opcode
+  Incoming whole;
+  std::shared_ptr<const void> fields;
+  CHECK(receiver.take(1, 7, 8, 3, whole, fields) == kYes);
   CHECK(whole.opcode == 7 && whole.sequence == 3);
   CHECK(std::ranges::equal(whole.fields, first));
   CHECK(std::ranges::equal(std::span(whole.bulk.data(), whole.bulk.size()), second));
-  CHECK(receiver.take(1, 7, 8, 3, whole) == kRefused);  // once only
-  receiver.drop_fields();
-  CHECK(receiver.held() == 13);
+  CHECK(taken(receiver, 1, 7, 8) == kRefused);  // once only
   whole.bulk.reset();
+  CHECK(receiver.held() == 8);
+  fields.reset();
   CHECK(receiver.held() == 0);
 }
 
@@ -156,29 +165,42 @@ void pieces_have_to_fit_each_other() {
   CHECK(receiver.add(2, 16, {}) == kRefused);     // of nothing
   // A sender that could not go on begins anew.
   CHECK(receiver.add(3, 8, eight) == kYes);
-  Incoming whole;
-  CHECK(receiver.take(2, 7, 16, 1, whole) == kRefused);
-  CHECK(receiver.take(3, 7, 8, 1, whole) == kYes);
+  CHECK(taken(receiver, 2, 7, 16) == kRefused);
+  CHECK(taken(receiver, 3, 7, 8) == kYes);
+}
+
+void neither_part_is_longer_than_a_message_may_be() {
+  const std::vector<std::byte> large(wire::kMaxMessageFields + 1);
+  LongReceiver receiver;
+  CHECK(receiver.add(1, large.size(), large) == kYes);
+  CHECK(taken(receiver, 1, 7, large.size()) == kRefused);
+  CHECK(taken(receiver, 1, 7, large.size() - 1) == kYes);
 }
 
 void a_receiver_holds_no_more_than_its_bound() {
   const std::array<std::byte, 1> one{};
   LongReceiver receiver;
   CHECK(receiver.add(1, ~std::uint64_t{0}, one) == kRefused);
-  CHECK(receiver.add(2, 2 * wire::kMaxMessage + 1, one) == kRefused);
+  CHECK(receiver.add(2, LongReceiver::kMost + 1, one) == kRefused);
   CHECK(receiver.held() == 0);
-  // Bulks that nobody drops count, whatever messages brought them.
-  const std::vector<std::byte> large(wire::kMaxMessage / 2);
-  std::vector<Bulk> kept;
+  // Bulks that nobody drops count, and so do the fields of handlers that wait.
+  const std::vector<std::byte> large(wire::kMaxMessageFields);
+  std::vector<Bulk> bulks;
+  std::vector<std::shared_ptr<const void>> handlers;
   std::uint64_t number = 3;
   for (; receiver.add(number, large.size(), large) == kYes; ++number) {
     Incoming whole;
-    CHECK(receiver.take(number, 7, 0, 1, whole) == kYes);
-    kept.push_back(std::move(whole.bulk));
-    CHECK(receiver.held() <= 2 * wire::kMaxMessage);
+    std::shared_ptr<const void> fields;
+    CHECK(receiver.take(number, 7, number % 2 == 0 ? 0 : large.size(), 1, whole, fields) == kYes);
+    if (number % 2 != 0) handlers.push_back(fields);
+    bulks.push_back(std::move(whole.bulk));
+    CHECK(receiver.held() == bulks.size() * large.size());
+    CHECK(receiver.held() <= LongReceiver::kMost);
   }
-  CHECK(kept.size() == 4);
-  kept.clear();
+  CHECK(receiver.held() == LongReceiver::kMost);
+  bulks.clear();
+  handlers.clear();
+  CHECK(receiver.held() == 0);
   CHECK(receiver.add(number, large.size(), large) == kYes);
 }
 
@@ -191,6 +213,7 @@ int main() {
   what_no_message_may_have_is_the_callers_error();
   pieces_make_fields_and_bulk();
   pieces_have_to_fit_each_other();
+  neither_part_is_longer_than_a_message_may_be();
   a_receiver_holds_no_more_than_its_bound();
   return 0;
 }

@@ -78,7 +78,7 @@ void lying_counts_are_refused() {
 }
 
 void too_long_is_refused_at_the_sender() {
-  std::vector<std::byte> large(kMaxMessage + 1);
+  std::vector<std::byte> large(kMaxMessageFields + 1);
   Encoder out;
   bool refused = false;
   try {
