@@ -61,6 +61,9 @@ void encode(Encoder& out, const BuildProgram& message) {
   out.u32s(message.devices);
   out.text(message.options);
   out.u64(message.ticket);
+  out.u32s(message.part_sizes);
+  out.u32s(message.part_files);
+  out.u32s(message.text_ends);
 }
 
 bool decode(Decoder& in, BuildProgram& message) {
@@ -68,6 +71,9 @@ bool decode(Decoder& in, BuildProgram& message) {
   message.devices = in.u32s();
   message.options = in.text();
   message.ticket = in.u64();
+  message.part_sizes = in.u32s();
+  message.part_files = in.u32s();
+  message.text_ends = in.u32s();
   return in.complete();
 }
 
@@ -78,6 +84,9 @@ void encode(Encoder& out, const CompileProgram& message) {
   out.u64s(message.headers);
   out.texts(message.header_names);
   out.u64(message.ticket);
+  out.u32s(message.part_sizes);
+  out.u32s(message.part_files);
+  out.u32s(message.text_ends);
 }
 
 bool decode(Decoder& in, CompileProgram& message) {
@@ -87,6 +96,9 @@ bool decode(Decoder& in, CompileProgram& message) {
   message.headers = in.u64s();
   message.header_names = in.texts();
   message.ticket = in.u64();
+  message.part_sizes = in.u32s();
+  message.part_files = in.u32s();
+  message.text_ends = in.u32s();
   return in.complete();
 }
 

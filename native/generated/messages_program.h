@@ -44,26 +44,32 @@ struct CreateProgramWithBuiltinKernels {
   std::string_view kernel_names{};
 };
 
-// To the worker; call. Answer: build_log* kernel_facts* then build_done.
+// To the worker; call, with bulk. Answer: build_log* kernel_facts* then build_done.
 struct BuildProgram {
   static constexpr Opcode kOpcode = Opcode::build_program;
-  static constexpr bool kBulk = false;
+  static constexpr bool kBulk = true;
   Id program{};
   std::span<const std::uint32_t> devices{};
   std::string_view options{};
   std::uint64_t ticket{};
+  std::span<const std::uint32_t> part_sizes{};
+  std::span<const std::uint32_t> part_files{};
+  std::span<const std::uint32_t> text_ends{};
 };
 
-// To the worker; call. Answer: build_log* then build_done.
+// To the worker; call, with bulk. Answer: build_log* then build_done.
 struct CompileProgram {
   static constexpr Opcode kOpcode = Opcode::compile_program;
-  static constexpr bool kBulk = false;
+  static constexpr bool kBulk = true;
   Id program{};
   std::span<const std::uint32_t> devices{};
   std::string_view options{};
   std::span<const Id> headers{};
   std::vector<std::string_view> header_names{};
   std::uint64_t ticket{};
+  std::span<const std::uint32_t> part_sizes{};
+  std::span<const std::uint32_t> part_files{};
+  std::span<const std::uint32_t> text_ends{};
 };
 
 // To the worker; call. Answer: build_log* kernel_facts* then build_done.

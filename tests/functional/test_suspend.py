@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -228,6 +229,103 @@ def test_one_process_that_cannot_be_suspended_keeps_its_lease_as_it_was(host: Ho
         assert programs[1].stop() == 0
         suspend_and_resume(host, lease["id"], "memory")
         assert [programs[place].ask("steps") for place in (0, 2)] == ["ok", "ok"]
+
+
+# Builds a program with a header of the folder that it is given, and tells twice what it computes.
+INCLUDING = """
+import sys
+import numpy as np
+import pyopencl as cl
+
+context = cl.create_some_context(interactive=False)
+commands = cl.CommandQueue(context)
+source = '#include "value.h"\\nkernel void f(global int* p) { p[get_global_id(0)] = VALUE; }'
+kernel = cl.Kernel(cl.Program(context, source).build(["-I", sys.argv[1]], cache_dir=False), "f")
+buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, 4)
+kernel.set_args(buffer)
+for _ in range(2):
+    cl.enqueue_fill_buffer(commands, buffer, np.int32(0), 0, 4)
+    cl.enqueue_nd_range_kernel(commands, kernel, (1,), None)
+    out = np.zeros(1, np.int32)
+    cl.enqueue_copy(commands, out, buffer)
+    print(out[0], flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("transport", ["shm", "unix", "tcp"])
+@pytest.mark.parametrize("then", ["changed", "gone", "elsewhere"])
+def test_what_was_built_is_what_comes_back(
+    host: Host, tmp_path: Path, transport: str, then: str
+) -> None:
+    """The files that a source included belong to the state, whatever has become of them since."""
+    header = tmp_path / "include" / "value.h"
+    header.parent.mkdir()
+    (header.parent / "deeper.h").write_text("#define VALUE 1\n")
+    header.write_text('#include "deeper.h"\n')
+    gpu = ()
+    if then == "elsewhere":
+        host.environment.update(TWO_DEVICES)
+        gpu = ("--gpu", "gpu1")
+    words = ("--", sys.executable, "-c", INCLUDING, str(header.parent))
+    options = ("-f", "1/4", "-n", "one", "-t", transport)
+    with host.start("run", *options, *words, stdin=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "1\n"
+        host.run("suspend", "one")
+        if then == "changed":
+            (header.parent / "deeper.h").write_text("#define VALUE 2\n")
+        else:
+            shutil.rmtree(header.parent)
+        host.run("resume", "one", *gpu)
+        out, err = program.communicate("\n\n", timeout=60)
+        assert (out, program.returncode) == ("1\n", 0), err
+
+
+# A kernel that counts in a variable of its program.
+COUNTING = """
+import sys
+import numpy as np
+import pyopencl as cl
+
+context = cl.create_some_context(interactive=False)
+commands = cl.CommandQueue(context)
+source = "global int counter = 5; kernel void f(global int* p) { *p = ++counter; }"
+kernel = cl.Kernel(cl.Program(context, source).build(["-cl-std=CL2.0"], cache_dir=False), "f")
+buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, 4)
+kernel.set_args(buffer)
+print("ready", flush=True)
+for line in sys.stdin:
+    cl.enqueue_nd_range_kernel(commands, kernel, (1,), None)
+    out = np.zeros(1, np.int32)
+    cl.enqueue_copy(commands, out, buffer)
+    print(out[0], flush=True)
+"""
+
+
+def test_variables_of_a_program_are_refused_by_name(host: Host) -> None:
+    words = ("-f", "1/4", "-n", "one", "--", sys.executable, "-c", COUNTING)
+    with host.start("run", *words, stdin=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdin is not None
+
+        def ask() -> str:
+            assert program.stdin is not None and program.stdout is not None
+            program.stdin.write("go\n")
+            program.stdin.flush()
+            return str(program.stdout.readline())
+
+        assert program.stdout.readline() == "ready\n"
+        # They have their first values until something runs.
+        host.run("suspend", "one")
+        host.run("resume", "one")
+        assert [ask(), ask()] == ["6\n", "7\n"]
+        with host.client() as client:
+            for refused in (client.suspend_check, client.suspend):
+                with pytest.raises(SuspendUnsupported, match="variables of its own"):
+                    refused("one")
+        assert ask() == "8\n"
+        program.communicate(timeout=60)
+        assert program.returncode == 0
 
 
 def test_new_programs_wait_for_the_resume(host: Host) -> None:

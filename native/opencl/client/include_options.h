@@ -3,14 +3,18 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "opencl/client/include_scan.h"
 
 namespace tessera::client {
 
-// The options with each relative path of `-I` made absolute in `folder`, the rest byte by byte as
-// it was: the compiler runs in another process, which has its own current folder.
-std::string with_absolute_includes(std::string_view options, std::string_view folder);
+// What build options say about included files.
+struct IncludeOptions {
+  std::vector<std::string> folders;          // of -I, in order, as they are written
+  std::vector<MacroDefinition> definitions;  // of -D
+};
 
-// The current folder of this process; empty where it has none any more.
-std::string current_folder();
+IncludeOptions include_options(std::string_view options);
 
 }  // namespace tessera::client

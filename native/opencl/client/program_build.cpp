@@ -6,10 +6,10 @@
 #include "generated/client_entries.h"
 #include "generated/messages_program.h"
 #include "opencl/client/build.h"
-#include "opencl/client/include_options.h"
 #include "opencl/client/program.h"
 #include "opencl/client/program_options.h"
 #include "opencl/client/session.h"
+#include "opencl/client/shipped_headers.h"
 
 namespace tessera::client {
 namespace {
@@ -45,6 +45,7 @@ void ensure_compiler(const std::vector<Device*>& devices, cl_device_info capabil
 struct Headers {
   std::vector<wire::Id> programs;
   std::vector<std::string_view> names;
+  std::vector<std::string_view> texts;
 };
 
 Headers headers_of(const Program& program, cl_uint count, const cl_program* programs,
@@ -59,8 +60,25 @@ Headers headers_of(const Program& program, cl_uint count, const cl_program* prog
     ensure(names[i] != nullptr, CL_INVALID_VALUE);
     headers.programs.push_back(header.id());
     headers.names.push_back(names[i]);
+    headers.texts.push_back(header.text());
   }
   return headers;
+}
+
+// The files that the source, and the headers, of a build include, as they are now.
+ShippedHeaders included(const Program& program, const Build& build, const Headers& headers = {}) {
+  if (program.origin() != Origin::source) return {};
+  std::vector<std::string_view> sources{program.text()};
+  sources.insert(sources.end(), headers.texts.begin(), headers.texts.end());
+  return ship_headers(sources, build.options, headers.names);
+}
+
+template <class Message>
+void post_with(Session& session, Message& message, const ShippedHeaders& shipped) {
+  message.part_sizes = shipped.part_sizes;
+  message.part_files = shipped.part_files;
+  message.text_ends = shipped.text_ends;
+  session.post(message, session.bulk_of(shipped.bytes.data(), shipped.bytes.size()));
 }
 
 bool is_linkable(const Program& program, const Device& device) {
@@ -133,15 +151,15 @@ cl_int CL_API_CALL clBuildProgram(cl_program program, cl_uint num_devices,
     }
     build->uniform = uniform_after(object, build->options);
     build->tells_args = asks_for_arg_info(build->options);
+    const ShippedHeaders shipped = included(object, *build);
     run_build(build, [&](Session& session) {
       const std::vector<std::uint32_t> devices = device_indexes(build->devices);
-      const std::string options = with_absolute_includes(build->options, current_folder());
       wire::BuildProgram message;
       message.program = object.id();
       message.devices = devices;
-      message.options = options;
+      message.options = build->options;
       message.ticket = build->ticket;
-      session.post(message);
+      post_with(session, message, shipped);
     });
   });
 }
@@ -162,17 +180,17 @@ cl_int CL_API_CALL clCompileProgram(cl_program program, cl_uint num_devices,
            CL_INVALID_OPERATION);
     ensure_compiler(build->devices, CL_DEVICE_COMPILER_AVAILABLE, CL_COMPILER_NOT_AVAILABLE);
     build->uniform = uniform_after(object, build->options);
+    const ShippedHeaders shipped = included(object, *build, headers);
     run_build(build, [&](Session& session) {
       const std::vector<std::uint32_t> devices = device_indexes(build->devices);
-      const std::string options = with_absolute_includes(build->options, current_folder());
       wire::CompileProgram message;
       message.program = object.id();
       message.devices = devices;
-      message.options = options;
+      message.options = build->options;
       message.headers = headers.programs;
       message.header_names = headers.names;
       message.ticket = build->ticket;
-      session.post(message);
+      post_with(session, message, shipped);
     });
   });
 }

@@ -137,7 +137,7 @@ CompilerConfinement::CompilerConfinement(std::vector<std::string> read,
       read_(std::move(read)),
       write_(std::move(write)) {}
 
-UniqueFd CompilerConfinement::rules(const std::vector<std::string>& folders) const {
+UniqueFd CompilerConfinement::rules(const std::string& folder) const {
   landlock_ruleset_attr attributes{};
   attributes.handled_access_fs = all_rights(version_);
   UniqueFd rules(
@@ -145,14 +145,13 @@ UniqueFd CompilerConfinement::rules(const std::vector<std::string>& folders) con
   if (!rules) throw std::runtime_error("the compiler cannot be confined");
   for (const auto& path : read_) allow(rules.get(), path, kReadAndExecute);
   for (const auto& path : write_) allow(rules.get(), path, attributes.handled_access_fs);
-  for (const auto& path : folders) allow(rules.get(), path, LANDLOCK_ACCESS_FS_READ_FILE);
+  if (!folder.empty()) allow(rules.get(), folder, LANDLOCK_ACCESS_FS_READ_FILE);
   return rules;
 }
 
-void CompilerConfinement::run(const std::function<void()>& work,
-                              const std::vector<std::string>& folders) const {
+void CompilerConfinement::run(const std::function<void()>& work, const std::string& folder) const {
   if (!available()) return work();
-  const UniqueFd rules = this->rules(folders);
+  const UniqueFd rules = this->rules(folder);
   std::exception_ptr thrown;
   std::thread([&] {
     try {

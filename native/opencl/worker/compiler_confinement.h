@@ -9,10 +9,8 @@
 // libraries, the driver's own files, and its cache of kernels. Programs that it starts are kept to
 // the same.
 //
-// A program has headers of its own, and names their folders with -I. Those the compiler may read
-// where the client is a process of the worker's own user in the worker's own mount namespace: what
-// the compiler shows it could open itself. For any other client they stay closed, and the build
-// fails as it does where the folder is not there.
+// A program's own headers are opened by the client and come with the build (header_folder.h): the
+// compiler sees the folder that they were written into, and none of the client's.
 //
 // A thread, not the process: the worker itself writes states to disk and drivers open devices when
 // they like. It holds a compiler that does as it is told; a driver that was taken over is held by
@@ -40,12 +38,12 @@ class CompilerConfinement {
   CompilerConfinement(std::vector<std::string> read, std::vector<std::string> write);
 
   bool available() const { return version_ >= 1; }
-  // Calls `work` on a thread of its own that sees no more than that and what is in `folders`, and
-  // passes on what it throws.
-  void run(const std::function<void()>& work, const std::vector<std::string>& folders = {}) const;
+  // Calls `work` on a thread of its own that sees no more than that and the files in `folder`, if
+  // one is named, and passes on what it throws.
+  void run(const std::function<void()>& work, const std::string& folder = {}) const;
 
  private:
-  UniqueFd rules(const std::vector<std::string>& folders) const;
+  UniqueFd rules(const std::string& folder) const;
 
   long version_;  // of Landlock; below 1 where there is none
   std::vector<std::string> read_;

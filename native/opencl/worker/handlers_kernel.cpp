@@ -76,7 +76,8 @@ void Session::handle(const wire::CreateKernel& m, Incoming& incoming) {
   entry->program_facts = program->facts;
   entry->arguments.resize(entry->facts->args.size());
   entry->handle = clCreateKernel(program->handle, name.c_str(), &status);
-  if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
+  if (entry->handle == nullptr) return poison(*entry, status, m.kOpcode);
+  entry->attached = program->kernels;
 }
 
 void Session::handle(const wire::CloneKernel& m, Incoming& incoming) {
@@ -95,7 +96,8 @@ void Session::handle(const wire::CloneKernel& m, Incoming& incoming) {
   entry->arguments = source->arguments;
   entry->exec_info = source->exec_info;
   entry->handle = clCloneKernel(source->handle, &status);
-  if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
+  if (entry->handle == nullptr) return poison(*entry, status, m.kOpcode);
+  entry->attached = source->attached;
 }
 
 // The driver has said `status` to a new value of an argument: remembers it, or tells the client.

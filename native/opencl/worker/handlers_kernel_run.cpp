@@ -68,6 +68,7 @@ void Session::handle(const wire::EnqueueNdRange& m, Incoming&) {
   const auto launched = objects_.share<KernelEntry>(m.kernel);
   const KernelEntry& kernel = *launched;
   command.launch(launched);
+  if (kernel.program != nullptr) kernel.program->launched = true;
   if (command.status() == CL_SUCCESS) command.check(check_launch(m, kernel, command.queue()));
   const std::size_t* const offset = (m.given & kOffsetGiven) != 0 ? m.offset.data() : nullptr;
   const std::size_t* const local = (m.given & kLocalGiven) != 0 ? m.local.data() : nullptr;

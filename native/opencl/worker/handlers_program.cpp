@@ -233,7 +233,8 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   // Some drivers compile their kernels only now.
   std::vector<cl_device_id> last_built;
   for (const NumberedDevice& each : numbered(program->last_for)) last_built.push_back(each.id);
-  const Binary binary = blocking([&] { return binary_for(program->handle, last_built, id); });
+  const Retained<cl_program> asked(program->handle);
+  const Binary binary = blocking([&] { return binary_for(asked.get(), last_built, id); });
   if (binary.status != CL_SUCCESS) return answers_.reply(sequence, binary.status);
   if (binary.bytes.size() > wire::kMaxMessageBulk) {
     return answers_.reply(sequence, CL_OUT_OF_RESOURCES);

@@ -4,12 +4,19 @@
 // to receive: other threads of the client go on meanwhile. The program is marked as `building`, and
 // whatever else would touch it is refused until the end is told. What the client needs to know
 // comes before build_done: the logs, then the facts about the kernels.
+//
+// A driver's program keeps the text that it was made with, and the text depends on which files a
+// build includes. So such a build makes the driver's program anew.
 #include <algorithm>
 #include <string>
+#include <system_error>
 
 #include "opencl/worker/compiler_confinement.h"
+#include "opencl/worker/header_folder.h"
+#include "opencl/worker/header_texts.h"
 #include "opencl/worker/kernel_facts.h"
 #include "opencl/worker/program_options.h"
+#include "opencl/worker/program_variables.h"
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
@@ -68,20 +75,22 @@ void collect(cl_program program, const std::vector<NumberedDevice>& devices, Out
 }
 
 // Some drivers know only the devices of the last build, and say of others what is true of those.
-bool knows_all_devices(const ProgramEntry& program) {
+bool knows_all_devices(const ProgramEntry& program, cl_program handle) {
   std::size_t size = 0;
-  return program.devices.size() == 1 || (clGetProgramInfo(program.handle, CL_PROGRAM_BINARY_SIZES,
-                                                          0, nullptr, &size) == CL_SUCCESS &&
-                                         size == program.devices.size() * sizeof(std::size_t));
+  return program.devices.size() == 1 ||
+         (clGetProgramInfo(handle, CL_PROGRAM_BINARY_SIZES, 0, nullptr, &size) == CL_SUCCESS &&
+          size == program.devices.size() * sizeof(std::size_t));
 }
 
 // Which devices have a build now; of one that lost its own the client is told.
-std::vector<std::uint32_t> built_after(const ProgramEntry& program, Outcome& outcome) {
+std::vector<std::uint32_t> built_after(const ProgramEntry& program, cl_program handle,
+                                       Outcome& outcome) {
   std::vector<std::uint32_t> built;
   for (std::size_t i = 0; i < outcome.devices.size(); ++i) {
     if (outcome.build_status[i] == CL_BUILD_SUCCESS) built.push_back(outcome.devices[i]);
   }
-  const bool keeps = knows_all_devices(program);
+  // A driver's program that was made anew has nothing of the old one's.
+  const bool keeps = handle == program.handle && knows_all_devices(program, handle);
   for (const std::uint32_t number : program.built_for) {
     if (std::ranges::find(outcome.devices, number) != outcome.devices.end()) continue;
     if (keeps) {
@@ -140,6 +149,90 @@ void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
   answers.build_done(done);
 }
 
+// No driver was asked: `why` is in the log.
+// It failed for all of `devices`.
+void fail(cl_int status, const std::vector<std::uint32_t>& devices, const std::string& why,
+          Outcome& outcome) {
+  outcome.status = status;
+  outcome.devices = devices;
+  outcome.build_status.assign(devices.size(), CL_BUILD_ERROR);
+  outcome.binary_types.assign(devices.size(), CL_PROGRAM_BINARY_TYPE_NONE);
+  outcome.global_sizes.assign(devices.size(), 0);
+  outcome.logs.assign(devices.size(), why);
+}
+
+bool has_globals(const Outcome& outcome) {
+  return std::ranges::any_of(outcome.global_sizes, [](std::uint64_t size) { return size != 0; });
+}
+
+bool is_source(const ProgramEntry& program) {
+  return program.record.opcode() ==
+         static_cast<std::uint16_t>(wire::Opcode::create_program_with_source);
+}
+
+std::string own_text(const ProgramEntry& program) {
+  const std::span<const std::byte> bytes = program.record.bulk();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+cl_program make_program(const ProgramEntry& program, const std::string& text, cl_int* status) {
+  const char* bytes = text.c_str();
+  const std::size_t length = text.size();
+  return clCreateProgramWithSource(program.context->handle, 1, &bytes, &length, status);
+}
+
+// Another program in the place of `handle`, where its text is not that of this build: it includes
+// files, or does so no more. `number` is its place among the build's sources.
+cl_int set_text(const ProgramEntry& program, bool with_files, const HeaderTexts& texts,
+                std::size_t number, const std::string& folder, cl_program& handle) {
+  if (!texts && !with_files) return CL_SUCCESS;
+  cl_int status = CL_SUCCESS;
+  const cl_program made =
+      make_program(program, texts ? texts.source(number, folder) : own_text(program), &status);
+  if (made != nullptr) handle = made;
+  return status;
+}
+
+// A header program of a compilation. Another thread may build it meanwhile.
+struct HeaderProgram {
+  std::shared_ptr<ProgramEntry> program;
+  Retained<cl_program> handle;
+  bool with_files;
+
+  explicit HeaderProgram(std::shared_ptr<ProgramEntry> entry)
+      : program(std::move(entry)), handle(program->handle), with_files(program->with_files) {}
+
+  cl_int set_text(const HeaderTexts& texts, std::size_t number, const std::string& folder) {
+    cl_program own = handle.get();
+    const cl_int status = worker::set_text(*program, with_files, texts, number, folder, own);
+    if (own == handle.get()) return status;
+    handle = Retained<cl_program>(own);
+    clReleaseProgram(own);
+    return status;
+  }
+};
+
+cl_int may_have(const ProgramEntry& program, const HeaderTexts& texts) {
+  if (texts && !is_source(program)) throw ProtocolError("a text for a program that has none");
+  const bool replaced = texts || program.with_files;
+  return replaced && program.has_kernels() ? CL_INVALID_OPERATION : CL_SUCCESS;
+}
+
+// Whether the text of the build, or a file that it includes, has variables that outlive a launch.
+bool has_variables(const ProgramEntry& program, const HeaderTexts& texts,
+                   const std::optional<std::string>& options) {
+  if (!options || !is_source(program) || !options_allow_variables(*options)) return false;
+  if (declares_variables(own_text(program))) return true;
+  for (std::size_t i = 1; i <= texts.files(); ++i) {
+    if (declares_variables(texts.file(i, {}))) return true;
+  }
+  return false;
+}
+
+void note_variables(ProgramEntry& program, bool has) {
+  if (has) program.has_variables = true;
+}
+
 // Every one of `wanted` is a device of the program.
 bool has_all(const ProgramEntry& program, std::span<const std::uint32_t> wanted) {
   return std::ranges::all_of(wanted, [&](std::uint32_t number) {
@@ -159,24 +252,13 @@ std::vector<std::uint32_t> in_order(const ProgramEntry& program,
   return ordered;
 }
 
-// The client is told why its options are not passed on, as by a driver that does not know them.
-Outcome refused_options(cl_int status, std::vector<std::uint32_t> devices, std::string log) {
-  Outcome outcome;
-  outcome.status = status;
-  outcome.devices = std::move(devices);
-  outcome.build_status.assign(outcome.devices.size(), CL_BUILD_ERROR);
-  outcome.binary_types.assign(outcome.devices.size(), CL_PROGRAM_BINARY_TYPE_NONE);
-  outcome.global_sizes.assign(outcome.devices.size(), 0);
-  outcome.logs.assign(outcome.devices.size(), log);
-  return outcome;
-}
-
-Build as_build(const Incoming& incoming,
-               std::span<const std::shared_ptr<ProgramEntry>> headers = {}) {
+Build as_build(const Incoming& incoming, std::span<const HeaderProgram> headers = {}) {
   Build build;
-  build.message = Record(incoming.opcode, incoming.fields);
+  const Bulk& bulk = incoming.bulk;
+  build.message = Record(incoming.opcode, incoming.fields, {bulk.data(), bulk.size()});
   for (const auto& each : headers) {
-    build.headers.push_back({each->id, each->serial, each->record});
+    const ProgramEntry& header = *each.program;
+    build.headers.push_back({header.id, header.serial, header.record});
   }
   return build;
 }
@@ -187,10 +269,9 @@ cl_uint count(const std::vector<cl_device_id>& devices) {
 
 }  // namespace
 
-// Runs `translate`, which calls the driver with `options`, and tells the client how it ended.
 void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket,
-                    cl_int status, Build build, const std::optional<std::string>& options,
-                    std::vector<std::uint32_t> devices, const std::function<cl_int()>& translate) {
+                    cl_int status, Build build, const HeaderTexts* texts,
+                    std::vector<std::uint32_t> devices, const Translate& translate) {
   Outcome outcome;
   outcome.status = status;
   if (status == CL_SUCCESS && !may_block()) outcome.status = CL_OUT_OF_RESOURCES;
@@ -200,24 +281,53 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   build.serial = objects_.next_serial();
   build.constants = program->constants;
   program->facts = nullptr;
-  std::vector<std::string> folders;
-  if (client_sees_files_ && options) folders = include_folders(*options);
+  cl_program handle = program->handle;
   blocking([&] {
+    std::optional<HeaderFolder> folder;
+    try {
+      if (texts != nullptr && texts->files() != 0) folder.emplace(*texts);
+    } catch (const std::system_error& error) {
+      return fail(CL_BUILD_PROGRAM_FAILURE, program->last_for,
+                  "the worker has no place for the included files: " + std::string(error.what()),
+                  outcome);
+    }
+    const std::string path = folder ? folder->path() : std::string();
     const auto work = [&] {
-      outcome.status = translate();
-      if (program->handle == nullptr) return;
-      collect(program->handle, numbered(program->last_for), outcome);
-      program->built_for = built_after(*program, outcome);
-      collect_facts(program->handle, numbered(program->built_for), outcome);
+      outcome.status = translate(handle, path);
+      if (handle == nullptr) return;
+      collect(handle, numbered(program->last_for), outcome);
+      program->built_for = built_after(*program, handle, outcome);
+      collect_facts(handle, numbered(program->built_for), outcome);
     };
-    CompilerConfinement::of_process().run(work, folders);
+    CompilerConfinement::of_process().run(work, path);
   });
+  if (handle != program->handle) {
+    if (program->handle != nullptr) clReleaseProgram(program->handle);
+    program->handle = handle;
+    program->with_files = texts != nullptr && *texts;
+  }
   program->building = false;
   program->facts = outcome.facts;
   ++program->builds;
-  program->failed = {};
-  (outcome.status == CL_SUCCESS ? program->built : program->failed) = std::move(build);
+  program->launched = false;
+  program->has_variables = has_globals(outcome);
+  keep(*program, outcome.status == CL_SUCCESS, std::move(build));
   tell(answers_, ticket, *program, outcome);
+}
+
+// Past the limit the build counts all the same: only its record is missing.
+void Session::keep(ProgramEntry& program, bool succeeded, Build build) {
+  program.failed = {};
+  (succeeded ? program.built : program.failed) = std::move(build);
+  const auto bytes = [&] { return program.built.message.size() + program.failed.message.size(); };
+  if (objects_.find_any(program.id).get() != &program) return;  // released meanwhile
+  if (!objects_.recount(program.counted, bytes())) {
+    Build& last = succeeded ? program.built : program.failed;
+    last.message = Record();
+    last.unrecorded = true;
+    objects_.recount(program.counted, bytes());
+  }
+  program.counted = bytes();
 }
 
 cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices) {
@@ -228,18 +338,27 @@ cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint
 
 void Session::handle(const wire::BuildProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
-  const cl_int status = may_build(*program, m.devices);
+  cl_int status = may_build(*program, m.devices);
   const std::vector<std::uint32_t> numbers = in_order(*program, m.devices);
   const std::vector<cl_device_id> devices = devices_of(*program->context, numbers);
   const auto options = options_for_driver(m.options);
   if (status == CL_SUCCESS && !options) {
-    return tell(answers_, m.ticket, *program,
-                refused_options(CL_INVALID_BUILD_OPTIONS, numbers, why_refused(m.options)));
+    Outcome outcome;
+    fail(CL_INVALID_BUILD_OPTIONS, numbers, why_refused(m.options), outcome);
+    return tell(answers_, m.ticket, *program, outcome);
   }
-  build(program, m.ticket, status, as_build(incoming), options, numbers, [&] {
-    return clBuildProgram(program->handle, count(devices), devices.data(),
+  Build build = as_build(incoming);
+  incoming.bulk.reset();
+  const HeaderTexts texts(build.message, 1, m.part_sizes, m.part_files, m.text_ends);
+  if (status == CL_SUCCESS) status = may_have(*program, texts);
+  const auto compile = [&](cl_program& handle, const std::string& folder) {
+    const cl_int made = set_text(*program, program->with_files, texts, 0, folder, handle);
+    if (made != CL_SUCCESS) return made;
+    return clBuildProgram(handle, count(devices), devices.data(),
                           with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
-  });
+  };
+  this->build(program, m.ticket, status, std::move(build), &texts, numbers, compile);
+  note_variables(*program, has_variables(*program, texts, options));
 }
 
 void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
@@ -252,40 +371,58 @@ void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
   const std::vector<std::uint32_t> numbers = in_order(*program, m.devices);
   const std::vector<cl_device_id> devices = devices_of(*program->context, numbers);
   if (status == CL_SUCCESS && !options) {
-    return tell(answers_, m.ticket, *program,
-                refused_options(CL_INVALID_COMPILER_OPTIONS, numbers, why_refused(m.options)));
+    Outcome outcome;
+    fail(CL_INVALID_COMPILER_OPTIONS, numbers, why_refused(m.options), outcome);
+    return tell(answers_, m.ticket, *program, outcome);
   }
-  std::vector<std::shared_ptr<ProgramEntry>> held;
-  std::vector<cl_program> headers;
-  const std::vector<std::string> texts(m.header_names.begin(), m.header_names.end());
-  std::vector<const char*> names;
-  for (std::size_t i = 0; i < m.headers.size(); ++i) {
-    held.push_back(objects_.share<ProgramEntry>(m.headers[i]));
-    headers.push_back(held.back()->handle);
-    names.push_back(texts[i].c_str());
-    if (status == CL_SUCCESS) status = may_build(*held.back(), {});
-    if (status == CL_SUCCESS && held.back()->context != program->context) {
+  std::vector<HeaderProgram> headers;
+  const std::vector<std::string> texts_of_names(m.header_names.begin(), m.header_names.end());
+  for (const Id id : m.headers) {
+    const HeaderProgram& header = headers.emplace_back(objects_.share<ProgramEntry>(id));
+    if (status == CL_SUCCESS) status = may_build(*header.program, {});
+    if (status == CL_SUCCESS && header.program->context != program->context) {
       status = CL_INVALID_PROGRAM;
     }
   }
-  build(program, m.ticket, status, as_build(incoming, held), options, numbers, [&] {
+  Build build = as_build(incoming, headers);
+  incoming.bulk.reset();
+  const HeaderTexts texts(build.message, 1 + headers.size(), m.part_sizes, m.part_files,
+                          m.text_ends);
+  if (status == CL_SUCCESS) status = may_have(*program, texts);
+  for (const HeaderProgram& header : headers) {
+    if (status == CL_SUCCESS && texts && !is_source(*header.program)) {
+      throw ProtocolError("a text for a header that has none");
+    }
+  }
+  const auto compile = [&](cl_program& handle, const std::string& folder) {
+    cl_int made = set_text(*program, program->with_files, texts, 0, folder, handle);
+    std::vector<cl_program> handles;
+    std::vector<const char*> names;
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+      if (made == CL_SUCCESS) made = headers[i].set_text(texts, 1 + i, folder);
+      handles.push_back(headers[i].handle.get());
+      names.push_back(texts_of_names[i].c_str());
+    }
+    if (made != CL_SUCCESS) return made;
     return clCompileProgram(
-        program->handle, count(devices), devices.data(), with_kernel_arg_info(*options).c_str(),
-        static_cast<cl_uint>(headers.size()), headers.empty() ? nullptr : headers.data(),
+        handle, count(devices), devices.data(), with_kernel_arg_info(*options).c_str(),
+        static_cast<cl_uint>(handles.size()), handles.empty() ? nullptr : handles.data(),
         names.empty() ? nullptr : names.data(), nullptr, nullptr);
-  });
+  };
+  this->build(program, m.ticket, status, std::move(build), &texts, numbers, compile);
+  note_variables(*program, has_variables(*program, texts, options));
 }
 
 void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   const auto context = objects_.share<ContextEntry>(m.context);
   const auto options = options_for_driver(m.options);
   std::vector<std::shared_ptr<ProgramEntry>> held;
-  std::vector<cl_program> inputs;
+  std::vector<Retained<cl_program>> inputs;
   cl_int status = context->poison;
   if (status == CL_SUCCESS && !options) status = CL_INVALID_LINKER_OPTIONS;
   for (const Id id : m.inputs) {
     held.push_back(objects_.share<ProgramEntry>(id));
-    inputs.push_back(held.back()->handle);
+    inputs.emplace_back(held.back()->handle);
     if (status == CL_SUCCESS) status = may_build(*held.back(), {});
     if (status == CL_SUCCESS && held.back()->context != context) status = CL_INVALID_PROGRAM;
   }
@@ -300,20 +437,25 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   output_.expect();
   const std::uint64_t ticket = m.ticket;
   for (const auto& each : held) program->link.inputs.push_back({each, each->builds});
-  build(program, ticket, status, {}, options, program->devices, [&] {
-    const auto link = [&](const std::string& words) {
-      cl_int error = CL_SUCCESS;
-      program->handle = clLinkProgram(context->handle, count(devices), devices.data(),
-                                      words.c_str(), static_cast<cl_uint>(inputs.size()),
-                                      inputs.data(), nullptr, nullptr, &error);
-      return error;
-    };
-    // The option is the compiler's: some linkers keep what it tells only where they are asked too,
-    // others refuse it.
-    const cl_int error = link(with_kernel_arg_info(*options));
-    if (error != CL_INVALID_LINKER_OPTIONS || program->handle != nullptr) return error;
-    return link(*options);
-  });
+  build(program, ticket, status, {}, nullptr, program->devices,
+        [&](cl_program& handle, const std::string&) {
+          std::vector<cl_program> handles;
+          for (const auto& input : inputs) handles.push_back(input.get());
+          const auto link = [&](const std::string& words) {
+            cl_int error = CL_SUCCESS;
+            handle = clLinkProgram(context->handle, count(devices), devices.data(), words.c_str(),
+                                   static_cast<cl_uint>(handles.size()), handles.data(), nullptr,
+                                   nullptr, &error);
+            return error;
+          };
+          // The option is the compiler's: some linkers keep what it tells only where they are asked
+          // too, others refuse it.
+          const cl_int error = link(with_kernel_arg_info(*options));
+          if (error != CL_INVALID_LINKER_OPTIONS || handle != nullptr) return error;
+          return link(*options);
+        });
+  note_variables(*program,
+                 std::ranges::any_of(held, [](const auto& input) { return input->has_variables; }));
   if (program->handle == nullptr && program->poison == CL_SUCCESS) {
     program->poison = CL_INVALID_PROGRAM;
   }

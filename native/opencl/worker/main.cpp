@@ -76,7 +76,7 @@ int run(const Options& options) {
     DriverThreads::of_this_process().adopt(threads_started_since(before));
   }
   Session session({channel.get(), &quota, options.slot, std::move(devices), open_gates(options),
-                   std::move(output), end, sees_the_same_files(client_pid)});
+                   std::move(output), end});
   if (options.control_fd >= 0) serve_control(UniqueFd(options.control_fd), session);
   take_short_slices();
   session.serve();

@@ -116,6 +116,9 @@ std::shared_ptr<Entry> ObjectTable::take(Id id) {
     const auto& context = static_cast<const ContextEntry&>(*entry);
     for (const auto& [address, block] : context.svm) record_bytes_ -= block.counted;
   }
+  if (entry->kind == Kind::program) {
+    record_bytes_ -= std::exchange(static_cast<ProgramEntry&>(*entry).counted, 0);
+  }
   if (entry->kind == Kind::kernel) {
     const auto& kernel = static_cast<const KernelEntry&>(*entry);
     for (const auto& argument : kernel.arguments) record_bytes_ -= argument.value.size();

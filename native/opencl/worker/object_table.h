@@ -153,6 +153,7 @@ struct Build {
     std::uint64_t builds;  // that it had then
   };
   Record message;
+  bool unrecorded = false;  // a limit of the session kept the message out
   std::uint64_t serial = 0;
   std::map<std::uint32_t, Record> constants;  // ProgramEntry::constants at that time
   // Of a compilation. Only their texts matter, and two programs may be each other's header.
@@ -180,6 +181,17 @@ struct ProgramEntry final : Entry {
   Build built;                                // the last that succeeded
   Build failed;                               // the last since then that did not
   std::map<std::uint32_t, Record> constants;  // by their ids, of an intermediate language
+  // The driver's program has the text of a build that included files, not that of its record.
+  bool with_files = false;
+  std::size_t counted = 0;  // bytes of its builds, as ObjectTable::recount was told
+  // Whether the device may keep values from one launch to the next that no buffer holds, and
+  // whether something was launched since.
+  bool has_variables = false;
+  bool launched = false;
+  // Each kernel that was made of it holds a copy.
+  std::shared_ptr<const void> kernels = std::make_shared<char>();
+
+  bool has_kernels() const { return kernels.use_count() > 1; }
 };
 
 struct KernelEntry final : Entry {
@@ -211,6 +223,7 @@ struct KernelEntry final : Entry {
   cl_kernel handle = nullptr;
   std::shared_ptr<ContextEntry> context;
   std::shared_ptr<ProgramEntry> program;
+  std::shared_ptr<const void> attached;  // ProgramEntry::kernels
   std::shared_ptr<const ProgramFacts> program_facts;
   const KernelFacts* facts = nullptr;  // within program_facts
   std::vector<Argument> arguments;

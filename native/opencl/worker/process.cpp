@@ -8,10 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -33,16 +31,6 @@ void harden_process() {
     }
   }
   for (const auto& name : names) ::unsetenv(name.c_str());
-}
-
-bool sees_the_same_files(pid_t process) {
-  if (process <= 0) return false;
-  const std::string folder = "/proc/" + std::to_string(process);
-  struct stat facts {};
-  if (::stat(folder.c_str(), &facts) != 0 || facts.st_uid != ::geteuid()) return false;
-  std::error_code error;  // then they are not the same
-  return std::filesystem::equivalent("/proc/self/ns/mnt", folder + "/ns/mnt", error) &&
-         std::filesystem::equivalent("/proc/self/root", folder + "/root", error);
 }
 
 std::vector<std::byte> read_token(int fd) {

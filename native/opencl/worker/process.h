@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <vector>
 
@@ -13,10 +11,6 @@ namespace tessera::worker {
 // Dies with the gatekeeper, cannot be looked into by other processes of the user, and carries
 // nothing of Tessera's own environment into the driver.
 void harden_process();
-
-// Whether that process is of this one's user and sees the host's files under the same names. No
-// process (0): no.
-bool sees_the_same_files(pid_t process);
 
 // The 32 bytes behind `fd`, which is closed; empty for no descriptor. Throws std::runtime_error.
 std::vector<std::byte> read_token(int fd);

@@ -5,50 +5,12 @@
 #include <array>
 #include <vector>
 
+#include "opencl/option_words.h"
+
 namespace tessera::worker {
 namespace {
 
-constexpr std::string_view kBlank = " \t\n\r\v\f";
 constexpr std::string_view kArgInfo = "-cl-kernel-arg-info";
-
-// An option as it was written, and without its quotes.
-struct Word {
-  std::string_view written;
-  std::string plain;
-};
-
-// Splits as a shell would: quotes hold blanks together, a backslash takes the next character.
-// Nothing for a quote that is never closed.
-std::optional<std::vector<Word>> split(std::string_view text) {
-  std::vector<Word> words;
-  std::size_t at = 0;
-  while ((at = text.find_first_not_of(kBlank, at)) != text.npos) {
-    const std::size_t begin = at;
-    std::string plain;
-    char quote = 0;
-    for (; at < text.size(); ++at) {
-      const char c = text[at];
-      if (c == '\\' && quote != '\'' && at + 1 < text.size()) {
-        plain += text[++at];
-      } else if (quote != 0) {
-        if (c == quote) {
-          quote = 0;
-        } else {
-          plain += c;
-        }
-      } else if (c == '"' || c == '\'') {
-        quote = c;
-      } else if (kBlank.find(c) != kBlank.npos) {
-        break;
-      } else {
-        plain += c;
-      }
-    }
-    if (quote != 0) return std::nullopt;
-    words.push_back({text.substr(begin, at - begin), std::move(plain)});
-  }
-  return words;
-}
 
 // Defined by OpenCL or its extensions, or only about warnings, optimisation and debugging.
 bool is_harmless(std::string_view option) {
@@ -72,7 +34,7 @@ bool is_harmless(std::string_view option) {
 
 class Filter {
  public:
-  explicit Filter(std::vector<Word> words) : words_(std::move(words)) {}
+  explicit Filter(std::vector<OptionWord> words) : words_(std::move(words)) {}
 
   bool run() {
     while (at_ < words_.size()) {
@@ -90,8 +52,8 @@ class Filter {
     if (plain.empty()) return skip(1);
     if (plain == "-D" || plain == "-U") return pass(2);
     if (plain.starts_with("-D") || plain.starts_with("-U")) return pass(1);
-    if (plain == "-I") return include(2);
-    if (plain.starts_with("-I")) return include(1);
+    if (plain == "-I") return skip(2);
+    if (plain.starts_with("-I")) return skip(1);
     if (plain == "-x") {
       // The language of the input; files of other languages are none of a client's business.
       const bool known = at_ + 1 < words_.size() &&
@@ -102,14 +64,8 @@ class Filter {
     return is_harmless(plain) && pass(1);
   }
 
-  bool include(std::size_t words) {
-    if (at_ + words > words_.size()) return false;
-    const std::string_view folder = words == 2 ? std::string_view(words_[at_ + 1].plain)
-                                               : std::string_view(words_[at_].plain).substr(2);
-    return folder.starts_with('/') ? pass(words) : skip(words);
-  }
-
   bool skip(std::size_t words) {
+    if (at_ + words > words_.size()) return false;
     at_ += words;
     return true;
   }
@@ -124,7 +80,7 @@ class Filter {
     return true;
   }
 
-  std::vector<Word> words_;
+  std::vector<OptionWord> words_;
   std::size_t at_ = 0;
   std::string result_;
 };
@@ -132,7 +88,7 @@ class Filter {
 }  // namespace
 
 std::optional<std::string> options_for_driver(std::string_view options) {
-  auto words = split(options.substr(0, options.find('\0')));
+  auto words = split_options(options.substr(0, options.find('\0')));
   if (!words) return std::nullopt;
   Filter filter(std::move(*words));
   if (!filter.run()) return std::nullopt;
@@ -140,27 +96,16 @@ std::optional<std::string> options_for_driver(std::string_view options) {
 }
 
 std::string why_refused(std::string_view options) {
-  auto words = split(options.substr(0, options.find('\0')));
+  auto words = split_options(options.substr(0, options.find('\0')));
   if (!words) return "Invalid build options: a quote is not closed\n";
   Filter filter(std::move(*words));
   if (filter.run()) return {};
   return "Invalid build option: " + std::string(filter.refused()) + "\n";
 }
 
-std::vector<std::string> include_folders(std::string_view options) {
-  std::vector<std::string> folders;
-  const auto words = split(options);
-  for (std::size_t i = 0; words && i < words->size(); ++i) {
-    const std::string& plain = (*words)[i].plain;
-    if (plain == "-I" && i + 1 < words->size()) folders.push_back((*words)[++i].plain);
-    if (plain.starts_with("-I/")) folders.push_back(plain.substr(2));
-  }
-  return folders;
-}
-
 std::string with_kernel_arg_info(std::string options) {
-  const auto words = split(options);
-  const auto asks = [](const Word& word) { return word.plain == kArgInfo; };
+  const auto words = split_options(options);
+  const auto asks = [](const OptionWord& word) { return word.plain == kArgInfo; };
   if (words && std::ranges::any_of(*words, asks)) return options;
   if (!options.empty()) options += ' ';
   return options.append(kArgInfo);

@@ -7,17 +7,13 @@
 // defines, and what is known to be harmless, goes on; the rest is CL_INVALID_BUILD_OPTIONS, as from
 // a driver that does not know it.
 //
-// `-I` is passed on when it names an absolute path, because programs that run on the bare device
-// use it (the client makes its own relative paths absolute). A relative one would name the worker's
-// folder, so it is left out. Whether the compiler may read the folder is not this filter's business
-// but that of compiler_confinement.h. Sending the client's folders along was refused: computed
-// includes (`#include STR(DIR/file.h)`) name files that only the preprocessor finds.
+// `-I` is left out: it names folders of the client, which the worker does not open. What the client
+// found there comes with the build (opencl/shipped_texts.h).
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace tessera::worker {
 
@@ -26,9 +22,6 @@ std::optional<std::string> options_for_driver(std::string_view options);
 
 // What a build's log says when options_for_driver() refuses, in the words of the embedded device.
 std::string why_refused(std::string_view options);
-
-// The folders that -I names in options for the driver.
-std::vector<std::string> include_folders(std::string_view options);
 
 // The same options, and the driver keeps the facts about kernel arguments: without them it cannot
 // be told which arguments are handles.

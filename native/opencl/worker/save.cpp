@@ -156,6 +156,17 @@ void Saver::check(const Entry& entry) {
       break;
     case Kind::program: {
       const auto& program = static_cast<const ProgramEntry&>(entry);
+      if (program.built.unrecorded) {
+        refuse("the files that " + name_of(entry) +
+               " includes are more than the session keeps a record of");
+      }
+      if (program.has_variables && program.launched) {
+        refuse(
+            name_of(entry) +
+            " has variables of its own on the device (at program scope, or static), whose values "
+            "no driver gives out: suspend it when the program has been released, or keep the "
+            "values in a buffer");
+      }
       for (const auto& input : program.link.inputs) {
         if (input.program->builds != input.builds) {
           refuse(name_of(entry) + " was linked from " + name_of(*input.program) +

@@ -27,7 +27,6 @@ Session::Session(Setup setup)
       devices_(std::move(setup.devices)),
       gates_(std::move(setup.gates)),
       on_end_(std::move(setup.on_end)),
-      client_sees_files_(setup.client_sees_files),
       memory_(*setup.quota, setup.slot),
       output_(channel_, std::move(setup.output)),
       answers_(channel_, *setup.quota, slot_, output_),

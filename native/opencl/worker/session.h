@@ -58,6 +58,7 @@
 namespace tessera::worker {
 
 struct NumberedDevice;  // kernel_facts.h
+class HeaderTexts;      // header_texts.h
 
 // A device of the lease; its place in the list is its number on the wire and its bit in a gpu_mask.
 struct Device {
@@ -78,8 +79,6 @@ class Session {
     // Called when the session is over, by any thread; ends the process in a real worker. Where it
     // returns, serve() returns too.
     std::function<void(const char* reason)> on_end;
-    // The client could open itself what the compiler opens for it.
-    bool client_sees_files = false;
   };
 
   explicit Session(Setup setup);
@@ -311,11 +310,15 @@ class Session {
   bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
+  // Calls the driver for a program whose included files lie in `folder`; may give it another
+  // handle.
+  using Translate = std::function<cl_int(cl_program& handle, const std::string& folder)>;
   // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
   // driver for `devices`, has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
-             Build build, const std::optional<std::string>& options,
-             std::vector<std::uint32_t> devices, const std::function<cl_int()>& translate);
+             Build build, const HeaderTexts* texts, std::vector<std::uint32_t> devices,
+             const Translate& translate);
+  void keep(ProgramEntry& program, bool succeeded, Build build);
   void set_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument,
                     cl_int status, wire::Opcode opcode);
 
@@ -327,7 +330,6 @@ class Session {
   std::vector<std::unique_ptr<Gate>> gates_;
   const std::shared_ptr<Cost> transfer_cost_ = std::make_shared<Cost>();
   const std::function<void(const char*)> on_end_;
-  const bool client_sees_files_;
   // What callbacks of the driver use comes first: it must be there until Callbacks has waited for
   // them.
   MemoryAccount memory_;

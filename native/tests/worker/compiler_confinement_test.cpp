@@ -60,6 +60,15 @@ void a_confined_thread_sees_what_is_allowed_and_no_more() {
     CHECK(open_error(folders.allowed() + "/file", O_WRONLY) == 0);
     CHECK(open_error(folders.other() + "/file", O_WRONLY) == EACCES);
   });
+  // The files of a folder that is named are read, and no more.
+  CompilerConfinement({}, {}).run(
+      [&] {
+        CHECK(open_error(folders.allowed() + "/file", O_RDONLY) == 0);
+        CHECK(open_error(folders.allowed() + "/file", O_WRONLY) == EACCES);
+        CHECK(open_error(folders.allowed(), O_RDONLY | O_DIRECTORY) == EACCES);
+        CHECK(open_error(folders.other() + "/file", O_RDONLY) == EACCES);
+      },
+      folders.allowed());
   // Only that thread, and only as long as it lives.
   CHECK(open_error(folders.other() + "/file", O_RDWR) == 0);
 }

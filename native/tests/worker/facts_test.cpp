@@ -128,8 +128,7 @@ void options() {
   CHECK(passed("") == "");
   CHECK(passed("-cl-std=CL3.0  -D N=3") == "-cl-std=CL3.0 -D N=3");
   CHECK(passed("-DTEXT='a b'") == "-DTEXT='a b'");
-  CHECK(passed("-I /usr/include -I/opt") == "-I /usr/include -I/opt");
-  CHECK(passed("-I . -Iinclude -w") == "-w");
+  CHECK(passed("-I /usr/include -I/opt -I . -Iinclude -I \"a b\" -w") == "-w");
   CHECK(passed("-create-library") == "-create-library");
   CHECK(worker::with_kernel_arg_info("") == "-cl-kernel-arg-info");
   CHECK(worker::with_kernel_arg_info("-w") == "-w -cl-kernel-arg-info");
