@@ -263,7 +263,7 @@ def test_what_was_built_is_what_comes_back(
     header.parent.mkdir()
     (header.parent / "deeper.h").write_text("#define VALUE 1\n")
     header.write_text('#include "deeper.h"\n')
-    gpu = ()
+    gpu: tuple[str, ...] = ()
     if then == "elsewhere":
         host.environment.update(TWO_DEVICES)
         gpu = ("--gpu", "gpu1")

@@ -88,7 +88,6 @@ void on_kernel_facts(Session& session, const wire::KernelFacts& message) {
   if (!program) return;
   KernelFacts facts = KernelFacts::from(message);
   if (const std::shared_ptr<Build> build = program->build(); build != nullptr) {
-    facts.args_described = facts.args_described && build->tells_args;
     build->facts.push_back(std::make_shared<const KernelFacts>(std::move(facts)));
   } else {
     program->add_facts(std::make_shared<const KernelFacts>(std::move(facts)));

@@ -49,9 +49,9 @@ class Build {
   const std::vector<Device*> devices;
   const std::string options;
   const Notify notify;
-  bool uniform = false;  // what the program is to be when the build succeeds
-  // Its kernels tell of their arguments. The worker always asks the driver for that.
-  bool tells_args = false;
+  // What the program is to be when the build succeeds.
+  bool uniform = false;
+  bool arg_info = true;
 
   // Gathered by the thread that handles messages.
   std::map<std::uint32_t, std::string> logs;  // by device index

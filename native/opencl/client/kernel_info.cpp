@@ -32,10 +32,10 @@ void tell_work_group(const Info& info, Kernel& kernel, const Device& device,
   }
 }
 
-void tell_argument(const Info& info, const KernelFacts& facts, cl_uint index,
-                   cl_kernel_arg_info what) {
+void tell_argument(const Info& info, const Kernel& kernel, cl_uint index, cl_kernel_arg_info what) {
+  const KernelFacts& facts = kernel.facts();
   ensure(index < facts.args.size(), CL_INVALID_ARG_INDEX);
-  ensure(facts.args_described, CL_KERNEL_ARG_INFO_NOT_AVAILABLE);
+  ensure(facts.args_described && kernel.program().arg_info(), CL_KERNEL_ARG_INFO_NOT_AVAILABLE);
   const ArgFacts& arg = facts.args[index];
   switch (what) {
     case CL_KERNEL_ARG_ADDRESS_QUALIFIER:
@@ -126,8 +126,8 @@ cl_int CL_API_CALL clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_indx,
                                       cl_kernel_arg_info param_name, size_t param_value_size,
                                       void* param_value, size_t* param_value_size_ret) {
   return guarded([&] {
-    tell_argument({param_value_size, param_value, param_value_size_ret},
-                  require<Kernel>(kernel).facts(), arg_indx, param_name);
+    tell_argument({param_value_size, param_value, param_value_size_ret}, require<Kernel>(kernel),
+                  arg_indx, param_name);
   });
 }
 

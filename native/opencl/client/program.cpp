@@ -155,7 +155,9 @@ void Program::end_build(Build& build) {
     at->second.global_variables = result.global_variables;
     at->second.log = std::make_shared<const std::string>(std::move(build.logs[result.device]));
   }
-  if (build.status == CL_SUCCESS) set_uniform(build.uniform);
+  if (build.status != CL_SUCCESS) return;
+  set_uniform(build.uniform);
+  arg_info_.store(build.arg_info, std::memory_order_relaxed);
 }
 
 void Program::add_facts(Facts facts) {

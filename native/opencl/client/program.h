@@ -73,6 +73,9 @@ class Program final : public Typed<Program> {
   bool uniform() const { return uniform_.load(std::memory_order_relaxed); }
   void set_uniform(bool uniform) { uniform_.store(uniform, std::memory_order_relaxed); }
 
+  // Tells what its kernels' arguments are.
+  bool arg_info() const { return arg_info_.load(std::memory_order_relaxed); }
+
   void attach_kernel() { kernels_attached_.fetch_add(1, std::memory_order_relaxed); }
   void detach_kernel() noexcept { kernels_attached_.fetch_sub(1, std::memory_order_relaxed); }
   bool has_kernels() const { return kernels_attached_.load(std::memory_order_relaxed) != 0; }
@@ -93,6 +96,7 @@ class Program final : public Typed<Program> {
   const Origin origin_;
   const std::string text_;
   std::atomic<bool> uniform_{false};
+  std::atomic<bool> arg_info_{true};
   std::atomic<std::size_t> kernels_attached_{0};
   mutable std::mutex mutex_;
   std::map<std::uint32_t, DeviceBuild> states_;  // by device index

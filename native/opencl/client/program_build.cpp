@@ -21,18 +21,15 @@ Build::Notify notify(tessera_program_callback function, void* user_data) {
 
 std::shared_ptr<Build> new_build(Program& program, std::vector<Device*> devices,
                                  const char* options, Build::Notify notify) {
-  return std::make_shared<Build>(program, std::move(devices), options == nullptr ? "" : options,
-                                 notify);
+  auto build = std::make_shared<Build>(program, std::move(devices),
+                                       options == nullptr ? "" : options, notify);
+  build->arg_info = options_keep_arg_info(options);
+  return build;
 }
 
 // A binary does not tell how it was built; the driver then judges each work-group itself.
 bool uniform_after(const Program& program, std::string_view options) {
   return program.origin() == Origin::source && options_ask_for_uniform_work_groups(options);
-}
-
-// As the embedded device decides it: what counts is the step that made the executable.
-bool asks_for_arg_info(std::string_view options) {
-  return options.find("-cl-kernel-arg-info") != options.npos;
 }
 
 void ensure_compiler(const std::vector<Device*>& devices, cl_device_info capability,
@@ -150,7 +147,6 @@ cl_int CL_API_CALL clBuildProgram(cl_program program, cl_uint num_devices,
       ensure_compiler(build->devices, CL_DEVICE_COMPILER_AVAILABLE, CL_COMPILER_NOT_AVAILABLE);
     }
     build->uniform = uniform_after(object, build->options);
-    build->tells_args = asks_for_arg_info(build->options);
     const ShippedHeaders shipped = included(object, *build);
     run_build(build, [&](Session& session) {
       const std::vector<std::uint32_t> devices = device_indexes(build->devices);
@@ -209,7 +205,6 @@ cl_program CL_API_CALL clLinkProgram(cl_context context, cl_uint num_devices,
     ensure_linkable(inputs, devices);
     Ref<Program> program = make<Program>(owner, devices, Origin::linked, "");
     const auto build = new_build(*program, devices, options, callback);
-    build->tells_args = asks_for_arg_info(build->options);
     std::vector<wire::Id> ids;
     for (const Program* input : inputs) {
       ids.push_back(input->id());

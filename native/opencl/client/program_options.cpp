@@ -5,6 +5,7 @@ namespace tessera::client {
 namespace {
 
 constexpr std::string_view kStandard = "-cl-std=";
+constexpr std::string_view kArgInfo = "-cl-kernel-arg-info";
 constexpr std::string_view kOptionBlank = " \t\n\r";
 
 // CL1.0 to CL1.2 know no other work-groups; CL2.0, CL3.0 and CLC++ do.
@@ -25,6 +26,10 @@ bool options_ask_for_uniform_work_groups(std::string_view options) {
     at = end;
   }
   return uniform || forced;
+}
+
+bool options_keep_arg_info(const char* options) {
+  return options == nullptr || std::string_view(options).find(kArgInfo) != std::string_view::npos;
 }
 
 }  // namespace tessera::client

@@ -10,7 +10,8 @@
 //
 // What cannot be told in messages is refused by name before anything is written: shared virtual
 // memory, because its addresses lie in the client's and in the kernels' memory and no driver can be
-// asked for an address; and what a limit of the session kept out of the records.
+// asked for an address; variables of programs that have run, whose values no driver gives out; and
+// what a limit of the session kept out of the records.
 //
 // The session's lock is held, and nothing runs on the device.
 #pragma once

@@ -26,7 +26,7 @@
 
 namespace tessera::worker {
 
-inline constexpr std::uint32_t kStateVersion = 1;
+inline constexpr std::uint32_t kStateVersion = 2;
 
 enum class FrameType : std::uint32_t {
   header = 1,    // StateHeader

@@ -296,6 +296,21 @@ USE(clGetKernelArgInfo, says_what_the_source_says) {
   SAME(arg_fact<Type>(made, 7, CL_KERNEL_ARG_TYPE_QUALIFIER),
        Type{CL_KERNEL_ARG_TYPE_CONST | CL_KERNEL_ARG_TYPE_RESTRICT});
 }
+FAULT_BODY(clGetKernelArgInfo, not_kept_by_the_last_build) {
+  Program made =
+      new_program(w, "kernel void named(global int* to) { *to = 1; }", "-cl-kernel-arg-info");
+  for (const char* options : {"", "-w"}) {
+    OK(clBuildProgram(made, 0, nullptr, options, nullptr, nullptr));
+    cl_int e = 1;
+    Kernel kernel(clCreateKernel(made, "named", &e));
+    OK(e);
+    char text[64] = {};
+    CODE(clGetKernelArgInfo(kernel, 0, CL_KERNEL_ARG_NAME, sizeof text, text, nullptr),
+         CL_KERNEL_ARG_INFO_NOT_AVAILABLE);
+    CODE(clGetKernelArgInfo(kernel, 1, CL_KERNEL_ARG_NAME, sizeof text, text, nullptr),
+         CL_INVALID_ARG_INDEX);
+  }
+}
 TABLE_FAULT(clGetKernelArgInfo, null_kernel, CL_INVALID_KERNEL,
             (nullptr, 0, CL_KERNEL_ARG_NAME, 0, nullptr, nullptr))
 FAULT(clGetKernelArgInfo, index_past_the_last, CL_INVALID_ARG_INDEX,
