@@ -52,6 +52,10 @@ Dispatched dispatch_to_client(Handler& handler, Incoming& incoming) {
       return decoded(EventsDone());
     case Opcode::object_gone:
       return decoded(ObjectGone());
+    case Opcode::long_answer_piece:
+      return decoded(LongAnswerPiece());
+    case Opcode::long_answer:
+      return decoded(LongAnswer());
     default:
       return Dispatched::unknown;
   }

@@ -145,6 +145,10 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(EnqueueNothing());
     case Opcode::watch_object:
       return decoded(WatchObject());
+    case Opcode::long_message_piece:
+      return decoded(LongMessagePiece());
+    case Opcode::long_message:
+      return decoded(LongMessage());
     default:
       return Dispatched::unknown;
   }

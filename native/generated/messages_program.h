@@ -15,7 +15,8 @@ struct CreateProgramWithSource {
   Id context{};
 };
 
-// To the worker; call, with bulk. Answer: reply (values: binary status of each device).
+// To the worker; call, with bulk. Answer: reply (values: binary status of each device, then binary
+// type of each).
 struct CreateProgramWithBinary {
   static constexpr Opcode kOpcode = Opcode::create_program_with_binary;
   static constexpr bool kBulk = true;

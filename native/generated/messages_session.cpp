@@ -42,6 +42,30 @@ bool decode(Decoder& in, WatchObject& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const LongMessagePiece& message) {
+  out.u64(message.number);
+  out.u64(message.size);
+}
+
+bool decode(Decoder& in, LongMessagePiece& message) {
+  message.number = in.u64();
+  message.size = in.u64();
+  return in.complete();
+}
+
+void encode(Encoder& out, const LongMessage& message) {
+  out.u64(message.number);
+  out.u32(message.opcode);
+  out.u64(message.fields_size);
+}
+
+bool decode(Decoder& in, LongMessage& message) {
+  message.number = in.u64();
+  message.opcode = in.u32();
+  message.fields_size = in.u64();
+  return in.complete();
+}
+
 void encode(Encoder& out, const Reply& message) {
   out.u64(message.of);
   out.i32(message.status);
@@ -147,6 +171,30 @@ void encode(Encoder& out, const ObjectGone& message) {
 
 bool decode(Decoder& in, ObjectGone& message) {
   message.target = in.u64();
+  return in.complete();
+}
+
+void encode(Encoder& out, const LongAnswerPiece& message) {
+  out.u64(message.number);
+  out.u64(message.size);
+}
+
+bool decode(Decoder& in, LongAnswerPiece& message) {
+  message.number = in.u64();
+  message.size = in.u64();
+  return in.complete();
+}
+
+void encode(Encoder& out, const LongAnswer& message) {
+  out.u64(message.number);
+  out.u32(message.opcode);
+  out.u64(message.fields_size);
+}
+
+bool decode(Decoder& in, LongAnswer& message) {
+  message.number = in.u64();
+  message.opcode = in.u32();
+  message.fields_size = in.u64();
   return in.complete();
 }
 

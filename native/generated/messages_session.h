@@ -36,6 +36,23 @@ struct WatchObject {
   Id target{};
 };
 
+// To the worker; posted, with bulk.
+struct LongMessagePiece {
+  static constexpr Opcode kOpcode = Opcode::long_message_piece;
+  static constexpr bool kBulk = true;
+  std::uint64_t number{};
+  std::uint64_t size{};
+};
+
+// To the worker; posted.
+struct LongMessage {
+  static constexpr Opcode kOpcode = Opcode::long_message;
+  static constexpr bool kBulk = false;
+  std::uint64_t number{};
+  std::uint32_t opcode{};
+  std::uint64_t fields_size{};
+};
+
 // To the client; push, with bulk.
 struct Reply {
   static constexpr Opcode kOpcode = Opcode::reply;
@@ -113,6 +130,23 @@ struct ObjectGone {
   std::uint64_t target{};
 };
 
+// To the client; push, with bulk.
+struct LongAnswerPiece {
+  static constexpr Opcode kOpcode = Opcode::long_answer_piece;
+  static constexpr bool kBulk = true;
+  std::uint64_t number{};
+  std::uint64_t size{};
+};
+
+// To the client; push.
+struct LongAnswer {
+  static constexpr Opcode kOpcode = Opcode::long_answer;
+  static constexpr bool kBulk = false;
+  std::uint64_t number{};
+  std::uint32_t opcode{};
+  std::uint64_t fields_size{};
+};
+
 void encode(Encoder& out, const OpenSession& message);
 bool decode(Decoder& in, OpenSession& message);
 void encode(Encoder& out, const Release& message);
@@ -121,6 +155,10 @@ void encode(Encoder& out, const GetDeviceAndHostTimer& message);
 bool decode(Decoder& in, GetDeviceAndHostTimer& message);
 void encode(Encoder& out, const WatchObject& message);
 bool decode(Decoder& in, WatchObject& message);
+void encode(Encoder& out, const LongMessagePiece& message);
+bool decode(Decoder& in, LongMessagePiece& message);
+void encode(Encoder& out, const LongMessage& message);
+bool decode(Decoder& in, LongMessage& message);
 void encode(Encoder& out, const Reply& message);
 bool decode(Decoder& in, Reply& message);
 void encode(Encoder& out, const DeviceSnapshot& message);
@@ -139,5 +177,9 @@ void encode(Encoder& out, const LeaseLimits& message);
 bool decode(Decoder& in, LeaseLimits& message);
 void encode(Encoder& out, const ObjectGone& message);
 bool decode(Decoder& in, ObjectGone& message);
+void encode(Encoder& out, const LongAnswerPiece& message);
+bool decode(Decoder& in, LongAnswerPiece& message);
+void encode(Encoder& out, const LongAnswer& message);
+bool decode(Decoder& in, LongAnswer& message);
 
 }  // namespace tessera::wire

@@ -126,6 +126,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "enqueue_nothing";
     case Opcode::watch_object:
       return "watch_object";
+    case Opcode::long_message_piece:
+      return "long_message_piece";
+    case Opcode::long_message:
+      return "long_message";
     case Opcode::reply:
       return "reply";
     case Opcode::device_snapshot:
@@ -158,6 +162,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "events_done";
     case Opcode::object_gone:
       return "object_gone";
+    case Opcode::long_answer_piece:
+      return "long_answer_piece";
+    case Opcode::long_answer:
+      return "long_answer";
   }
   return "unknown";
 }

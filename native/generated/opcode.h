@@ -67,6 +67,8 @@ enum class Opcode : std::uint16_t {
   svm_write = 58,
   enqueue_nothing = 59,
   watch_object = 60,
+  long_message_piece = 61,
+  long_message = 62,
   reply = 256,
   device_snapshot = 257,
   image_formats = 258,
@@ -83,6 +85,8 @@ enum class Opcode : std::uint16_t {
   lease_limits = 269,
   events_done = 270,
   object_gone = 271,
+  long_answer_piece = 272,
+  long_answer = 273,
 };
 
 inline constexpr std::uint16_t kFirstToClient = 256;

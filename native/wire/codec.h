@@ -29,10 +29,15 @@ using Blob = std::span<const std::byte>;
 // What became of an incoming message.
 enum class Dispatched { handled, malformed, unknown };
 
-// The message has more fields than a frame can carry (kMaxFields).
+// What one message may have; what no frame can carry of it goes in pieces (opencl/long_message.h).
+// The fields have room for twice the ids of all objects that a session may have.
+inline constexpr std::size_t kMaxMessageFields = 16 * 1024 * 1024;  // bytes
+inline constexpr std::size_t kMaxMessageBulk = 256 * 1024 * 1024;   // bytes
+
+// The message has more fields than that.
 class TooLong : public std::length_error {
  public:
-  TooLong() : std::length_error("message fields exceed the frame limit") {}
+  TooLong() : std::length_error("message fields exceed what a message may have") {}
 };
 
 // Appends to a buffer that lives on the stack until it needs more.
@@ -66,7 +71,7 @@ class Encoder {
   void put(const void* from, std::size_t size, std::size_t alignment) {
     const std::size_t at = (used_ + alignment - 1) & ~(alignment - 1);
     // Written without additions that could wrap: `size` may be anything a caller was handed.
-    if (at > kMaxFields || size > kMaxFields - at) throw TooLong();
+    if (at > kMaxMessageFields || size > kMaxMessageFields - at) throw TooLong();
     if (at + size > capacity_) grow(at + size);
     std::memset(data() + used_, 0, at - used_);
     if (size != 0) std::memcpy(data() + at, from, size);

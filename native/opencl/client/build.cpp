@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/client/build.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace tessera::client {
 namespace {
+
+constexpr std::size_t kMaxLogs =
+    wire::kMaxMessageBulk;  // bytes of one build's logs, of all devices
 
 void finish(const std::shared_ptr<Build>& build) {
   build->program->end_build(*build);
@@ -68,19 +72,25 @@ void on_build_log(Session& session, const wire::BuildLog& message, const Bulk& b
   const Ref<Program> program = session.find<Program>(message.program);
   const std::shared_ptr<Build> build = program ? program->build() : nullptr;
   if (build == nullptr) return;
-  std::string log(reinterpret_cast<const char*>(bulk.data()), bulk.size());
-  log.resize(std::min(log.size(), log.find('\0')));
-  build->logs[message.device] = std::move(log);
+  // A long log comes in pieces.
+  std::string& log = build->logs[message.device];
+  if (bulk.size() > kMaxLogs - std::min(kMaxLogs, build->log_bytes)) {
+    throw std::runtime_error("the worker sent a build log without an end");
+  }
+  build->log_bytes += bulk.size();
+  const std::size_t known = log.size();
+  log.append(reinterpret_cast<const char*>(bulk.data()), bulk.size());
+  log.resize(std::min(log.size(), log.find('\0', known)));
 }
 
 void on_kernel_facts(Session& session, const wire::KernelFacts& message) {
   const Ref<Program> program = session.find<Program>(message.program);
   if (!program) return;
-  auto facts = std::make_shared<const KernelFacts>(KernelFacts::from(message));
+  KernelFacts facts = KernelFacts::from(message);
   if (const std::shared_ptr<Build> build = program->build(); build != nullptr) {
-    build->facts.push_back(std::move(facts));
+    build->facts.push_back(std::make_shared<const KernelFacts>(std::move(facts)));
   } else {
-    program->add_facts(std::move(facts));
+    program->add_facts(std::make_shared<const KernelFacts>(std::move(facts)));
   }
 }
 

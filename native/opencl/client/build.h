@@ -55,6 +55,7 @@ class Build {
 
   // Gathered by the thread that handles messages.
   std::map<std::uint32_t, std::string> logs;  // by device index
+  std::size_t log_bytes = 0;                  // that came, of all of them
   std::vector<Facts> facts;
   std::vector<Result> results;
   cl_int status = CL_SUCCESS;

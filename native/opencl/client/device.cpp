@@ -4,6 +4,7 @@
 #include <CL/cl_ext.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <span>
 
@@ -76,9 +77,17 @@ void keep_bits(Device::Facts& facts, cl_device_info param, cl_bitfield bits) {
 // A program reads these to their NUL, whatever the worker sent.
 void end_texts(Device::Facts& facts) {
   static constexpr cl_device_info kTexts[] = {
-      CL_DEVICE_NAME,       CL_DEVICE_VENDOR,           CL_DRIVER_VERSION,
-      CL_DEVICE_PROFILE,    CL_DEVICE_VERSION,          CL_DEVICE_OPENCL_C_VERSION,
-      CL_DEVICE_IL_VERSION, CL_DEVICE_BUILT_IN_KERNELS, CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED,
+      CL_DEVICE_NAME,
+      CL_DEVICE_VENDOR,
+      CL_DRIVER_VERSION,
+      CL_DEVICE_PROFILE,
+      CL_DEVICE_VERSION,
+      CL_DEVICE_OPENCL_C_VERSION,
+      CL_DEVICE_IL_VERSION,
+      CL_DEVICE_BUILT_IN_KERNELS,
+      CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED,
+      CL_DEVICE_SPIR_VERSIONS,
+      CL_DEVICE_BOARD_NAME_AMD,
   };
   for (const cl_device_info param : kTexts) {
     if (const auto at = facts.find(param); at != facts.end())
@@ -96,15 +105,21 @@ Device::Facts presented(Platform& platform, std::uint64_t memory, Device::Facts 
   keep_bits(facts, CL_DEVICE_EXECUTION_CAPABILITIES, CL_EXEC_KERNEL);
   facts[CL_DEVICE_PLATFORM] = as_bytes(platform.handle());
   facts[CL_DEVICE_GLOBAL_MEM_SIZE] = as_bytes(cl_ulong{memory});
+  if (const auto at = facts.find(CL_DEVICE_GLOBAL_FREE_MEMORY_AMD); at != facts.end()) {
+    // In KiB: all of it, and the largest block. What others have of the device is none of the
+    // lease's.
+    at->second = as_bytes(std::array<std::size_t, 2>{memory / 1024, memory / 1024});
+  }
   cl_ulong max_alloc = memory;
   if (const auto at = facts.find(CL_DEVICE_MAX_MEM_ALLOC_SIZE);
       at != facts.end() && at->second.size() == sizeof max_alloc) {
     std::memcpy(&max_alloc, at->second.data(), sizeof max_alloc);
   }
   facts[CL_DEVICE_MAX_MEM_ALLOC_SIZE] = as_bytes(std::min<cl_ulong>(max_alloc, memory));
-  facts[CL_DEVICE_EXTENSIONS] = as_text(passing_extensions(text_of(facts[CL_DEVICE_EXTENSIONS])));
+  facts[CL_DEVICE_EXTENSIONS] =
+      as_text(passing_extensions(text_of(facts[CL_DEVICE_EXTENSIONS]), facts));
   if (const auto at = facts.find(CL_DEVICE_EXTENSIONS_WITH_VERSION); at != facts.end()) {
-    const auto versions = passing_versions(at->second);
+    const auto versions = passing_versions(at->second, facts);
     const auto bytes = std::as_bytes(std::span(versions));
     at->second.assign(bytes.begin(), bytes.end());
   }
@@ -187,7 +202,7 @@ std::vector<Device*> Platform::of_type(cl_device_type type) const {
 std::vector<cl_name_version> Platform::extensions_with_version() const {
   std::vector<cl_name_version> common;
   const auto* first = devices_.front()->fact(CL_DEVICE_EXTENSIONS_WITH_VERSION);
-  if (first != nullptr) common = passing_versions(*first);
+  if (first != nullptr) common = named_versions(*first);
   std::erase_if(common, [this](const cl_name_version& entry) {
     return !std::all_of(devices_.begin(), devices_.end(),
                         [&](const Device* device) { return device->has_extension(entry.name); });

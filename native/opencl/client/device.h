@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "opencl/client/extensions.h"
 #include "opencl/client/identity.h"
 #include "opencl/client/object.h"
 
@@ -20,7 +21,7 @@ namespace tessera::client {
 
 class Device final : public Typed<Device> {
  public:
-  using Facts = std::map<cl_device_info, std::vector<std::byte>>;
+  using Facts = DeviceFacts;
   // `memory`: bytes of the lease when the program first connected. Its queries go on telling that
   // after a resize: to the standard they are constants, and programs size their pools by them once.
   Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Facts facts);

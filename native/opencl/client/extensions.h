@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which of the physical device's extensions are announced: those that only concern the kernel
-// language or queries that the snapshot answers, and those whose entry points this driver has. What
-// is not listed is left out: an extension that nobody here has looked at may need calls that cannot
-// be forwarded.
+// Which of the physical device's extensions are announced: those of extension_table.h whose queries
+// the driver answered.
 #pragma once
 
 #include <CL/cl.h>
 
 #include <cstddef>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,12 +15,18 @@
 
 namespace tessera::client {
 
-bool extension_passes(std::string_view name);
+// What the driver answered, by its queries.
+using DeviceFacts = std::map<cl_device_info, std::vector<std::byte>>;
+
+bool extension_passes(std::string_view name, const DeviceFacts& facts);
 
 // The names of a space-separated list that pass, in their order.
-std::string passing_extensions(std::string_view list);
+std::string passing_extensions(std::string_view list, const DeviceFacts& facts);
 // The same for an array of cl_name_version.
-std::vector<cl_name_version> passing_versions(std::span<const std::byte> array);
+std::vector<cl_name_version> passing_versions(std::span<const std::byte> array,
+                                              const DeviceFacts& facts);
+// The whole entries of such an array; every name has an end.
+std::vector<cl_name_version> named_versions(std::span<const std::byte> array);
 // A name in a space-separated list.
 bool lists_extension(std::string_view list, std::string_view name);
 

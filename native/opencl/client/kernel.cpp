@@ -30,10 +30,14 @@ const WorkGroupFacts* Kernel::work_group(const Device& device) const {
 }
 
 Device& Kernel::device(cl_device_id handle) const {
+  // Those of the program that it was built for.
+  const auto has = [this](const Device* device) { return work_group(*device) != nullptr; };
   const std::vector<Device*>& devices = program_->devices();
-  if (handle == nullptr && devices.size() == 1) return *devices[0];
+  if (handle == nullptr && std::count_if(devices.begin(), devices.end(), has) == 1) {
+    return **std::find_if(devices.begin(), devices.end(), has);
+  }
   Device& device = require<Device>(handle);
-  ensure(program_->has_device(device), CL_INVALID_DEVICE);
+  ensure(program_->has_device(device) && has(&device), CL_INVALID_DEVICE);
   return device;
 }
 

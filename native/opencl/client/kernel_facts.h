@@ -44,7 +44,7 @@ struct WorkGroupFacts {
 struct KernelFacts {
   std::string name;
   std::string attributes;
-  bool args_described = false;  // names, types and qualifiers are known
+  bool args_described = false;  // clGetKernelArgInfo tells names, types and qualifiers
   std::vector<ArgFacts> args;
   std::map<std::uint32_t, WorkGroupFacts> work_group;  // by device index
 

@@ -90,6 +90,13 @@ void Program::keep_binary(const Device& device, std::vector<std::byte> binary) {
   states_[device.index()].binary = std::move(binary);
 }
 
+void Program::load_binary(const Device& device, std::vector<std::byte> binary,
+                          cl_program_binary_type type) {
+  const std::lock_guard lock(mutex_);
+  states_[device.index()].binary = std::move(binary);
+  states_[device.index()].binary_type = type;
+}
+
 bool Program::executable() const {
   const std::lock_guard lock(mutex_);
   return std::any_of(states_.begin(), states_.end(),
@@ -141,11 +148,15 @@ void Program::end_build(Build& build) {
   for (const Build::Result& result : build.results) {
     const auto at = states_.find(result.device);
     if (at == states_.end()) continue;
+    const bool asked =
+        std::any_of(build.devices.begin(), build.devices.end(),
+                    [&](const Device* device) { return device->index() == result.device; });
+    if (!asked) at->second = {};  // it lost what it had
     at->second.status = result.status;
     at->second.binary_type = result.binary_type;
     at->second.binary_size = result.binary_size;
     at->second.global_variables = result.global_variables;
-    at->second.log = build.logs[result.device];
+    at->second.log = std::make_shared<const std::string>(std::move(build.logs[result.device]));
   }
   if (build.status != CL_SUCCESS) return;
   set_uniform(build.uniform);

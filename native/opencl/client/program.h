@@ -26,8 +26,8 @@ enum class Origin { source, il, binary, builtin_kernels, linked };
 // The state of a program on one device.
 struct DeviceBuild {
   cl_build_status status = CL_BUILD_NONE;
-  std::string options;  // of the last build, as the program gave them
-  std::string log;
+  std::string options;                     // of the last build, as the program gave them
+  std::shared_ptr<const std::string> log;  // of the last build; null: empty
   cl_program_binary_type binary_type = CL_PROGRAM_BINARY_TYPE_NONE;
   std::size_t global_variables = 0;              // bytes
   std::size_t binary_size = 0;                   // bytes; 0 = the worker did not tell
@@ -58,6 +58,9 @@ class Program final : public Typed<Program> {
   std::vector<std::byte> binary(const Device& device);
   std::size_t binary_size(const Device& device);
   void keep_binary(const Device& device, std::vector<std::byte> binary);
+  // The binary that the program was made from, which is not built yet.
+  void load_binary(const Device& device, std::vector<std::byte> binary,
+                   cl_program_binary_type type);
 
   // Some device has an executable, this one has.
   bool executable() const;

@@ -80,11 +80,15 @@ void post_with(Session& session, Message& message, const ShippedHeaders& shipped
 
 bool is_linkable(const Program& program, const Device& device) {
   if (!program.has_device(device)) return false;
-  if (program.origin() == Origin::binary) return true;
   const DeviceBuild state = program.state(device);
-  return state.status == CL_BUILD_SUCCESS &&
-         (state.binary_type == CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT ||
-          state.binary_type == CL_PROGRAM_BINARY_TYPE_LIBRARY);
+  if (program.origin() == Origin::binary) {
+    // Of some drivers' binaries nobody knows what they are until they are built.
+    if (state.binary_type == CL_PROGRAM_BINARY_TYPE_NONE) return true;
+  } else if (state.status != CL_BUILD_SUCCESS) {
+    return false;
+  }
+  return state.binary_type == CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT ||
+         state.binary_type == CL_PROGRAM_BINARY_TYPE_LIBRARY;
 }
 
 // On each device either all inputs or none have something to link, and on some device all have.

@@ -13,9 +13,10 @@
 namespace tessera::client {
 namespace {
 
-// Throws ApiError(CL_OUT_OF_HOST_MEMORY) for what no message can carry.
+// `bytes` must stay until the message was sent. Throws ApiError(CL_OUT_OF_HOST_MEMORY) for what no
+// message can carry.
 Bulk payload(Session& session, std::string_view bytes) {
-  ensure(bytes.size() <= kMaxBulk, CL_OUT_OF_HOST_MEMORY);
+  ensure(bytes.size() <= wire::kMaxMessageBulk, CL_OUT_OF_HOST_MEMORY);
   return session.bulk_of(bytes.data(), bytes.size());
 }
 
@@ -71,8 +72,8 @@ void ensure_binaries(cl_uint count, const size_t* lengths, const unsigned char**
   ensure(good, CL_INVALID_VALUE);
 }
 
-bool some_device_takes_il(const Context& context) {
-  return std::any_of(context.devices().begin(), context.devices().end(), [](const Device* device) {
+bool some_device_takes_il(const std::vector<Device*>& devices) {
+  return std::any_of(devices.begin(), devices.end(), [](const Device* device) {
     const auto* version = device->fact(CL_DEVICE_IL_VERSION);
     return version != nullptr && !version->empty() && (*version)[0] != std::byte{0};
   });
@@ -111,9 +112,9 @@ cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint cou
                                                  cl_int* errcode_ret) {
   return guarded_create(errcode_ret, [&] {
     Context& owner = require<Context>(context);
-    std::string source = joined(count, strings, lengths);
-    Bulk bulk = payload(owner.session(), source);
-    Ref<Program> program = make<Program>(owner, owner.devices(), Origin::source, std::move(source));
+    Ref<Program> program =
+        make<Program>(owner, owner.devices(), Origin::source, joined(count, strings, lengths));
+    Bulk bulk = payload(owner.session(), program->text());
     wire::CreateProgramWithSource message;
     message.program = program->id();
     message.context = owner.id();
@@ -147,7 +148,11 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint num
     ensure_success(reply.status);
     for (cl_uint i = 0; i < num_devices; ++i) {
       const auto* bytes = reinterpret_cast<const std::byte*>(binaries[i]);
-      program->keep_binary(*program->devices()[i], {bytes, bytes + lengths[i]});
+      const std::size_t type = num_devices + i;
+      program->load_binary(*program->devices()[i], {bytes, bytes + lengths[i]},
+                           type < reply.values.size()
+                               ? static_cast<cl_program_binary_type>(reply.values[type])
+                               : CL_PROGRAM_BINARY_TYPE_NONE);
     }
     return give_handle(std::move(program));
   });
@@ -158,10 +163,10 @@ cl_program CL_API_CALL clCreateProgramWithIL(cl_context context, const void* il,
   return guarded_create(errcode_ret, [&] {
     Context& owner = require<Context>(context);
     ensure(il != nullptr && length != 0, CL_INVALID_VALUE);
-    ensure(some_device_takes_il(owner), CL_INVALID_OPERATION);
-    std::string text(static_cast<const char*>(il), length);
-    Bulk bulk = payload(owner.session(), text);
-    Ref<Program> program = make<Program>(owner, owner.devices(), Origin::il, std::move(text));
+    ensure(some_device_takes_il(owner.devices()), CL_INVALID_OPERATION);
+    Ref<Program> program = make<Program>(owner, owner.devices(), Origin::il,
+                                         std::string(static_cast<const char*>(il), length));
+    Bulk bulk = payload(owner.session(), program->text());
     wire::CreateProgramWithIl message;
     ensure_success(create_and_wait(*program, message, std::move(bulk)).status);
     return give_handle(std::move(program));
@@ -192,6 +197,7 @@ cl_int CL_API_CALL clSetProgramSpecializationConstant(cl_program program, cl_uin
                                                       size_t spec_size, const void* spec_value) {
   return guarded([&] {
     Program& object = require<Program>(program);
+    ensure(some_device_takes_il(object.devices()), CL_INVALID_OPERATION);
     ensure(object.origin() == Origin::il, CL_INVALID_PROGRAM);
     ensure(spec_size != 0 && spec_value != nullptr, CL_INVALID_VALUE);
     wire::SetSpecializationConstant message;

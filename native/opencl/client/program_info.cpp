@@ -105,7 +105,7 @@ cl_int CL_API_CALL clGetProgramBuildInfo(cl_program program, cl_device_id device
       case CL_PROGRAM_BUILD_OPTIONS:
         return info.text(state.options);
       case CL_PROGRAM_BUILD_LOG:
-        return info.text(state.log);
+        return info.text(state.log == nullptr ? std::string_view() : *state.log);
       case CL_PROGRAM_BINARY_TYPE:
         return info.value(state.binary_type);
       case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE:

@@ -53,7 +53,9 @@ std::uint64_t Session::send(std::uint16_t opcode, std::span<const std::byte> fie
   if (lost()) throw SessionLost();
   std::uint64_t sequence = 0;
   try {
-    sequence = channel_->send(opcode, fields, std::move(bulk));
+    sequence = is_long(fields, bulk)
+                   ? long_messages_.send(*channel_, opcode, fields, {bulk.data(), bulk.size()})
+                   : channel_->send(opcode, fields, std::move(bulk));
   } catch (const ChannelClosed& closed) {
     lose(closed.what());
     throw SessionLost();
@@ -94,6 +96,7 @@ UniqueFd Session::take_descriptor(std::uint64_t tag) {
 }
 
 Bulk Session::bulk_of(const void* from, std::size_t size) {
+  if (size > kMaxBulk) return long_payload(from, size);
   Bulk bulk = reserve(size);
   if (size != 0) std::memcpy(bulk.data(), from, size);
   return bulk;

@@ -11,8 +11,8 @@
 // waits, never runs the program's code and never sends: objects whose last hold goes then are
 // parked and released to the worker afterwards.
 //
-// Locks, outermost first: a queue's order lock, the channel's own, then the leaves (table, calls,
-// reads, waiting, account), of which a thread holds one at a time.
+// Locks, outermost first: a queue's order lock, the turn of long messages, the channel's own, then
+// the leaves (table, calls, reads, waiting, account), of which a thread holds one at a time.
 //
 // A session is never destroyed. At exit other threads may still be inside it, and a child of fork()
 // inherits objects that point to it; both are harmless only if it stays. The kernel closes the
@@ -43,6 +43,7 @@
 #include "opencl/client/object.h"
 #include "opencl/client/svm_table.h"
 #include "opencl/client/unfinished.h"
+#include "opencl/long_message.h"
 #include "transport/channel.h"
 
 namespace tessera::client {
@@ -121,8 +122,8 @@ class Session {
     return call(message, std::move(bulk));
   }
 
-  // Payload memory of the channel with a copy of the bytes; an empty Bulk for size 0. At most
-  // kMaxBulk.
+  // Payload memory of the channel with a copy of the bytes; an empty Bulk for size 0. More than
+  // kMaxBulk are lent: they must stay until the message was sent.
   Bulk bulk_of(const void* from, std::size_t size);
   Bulk reserve(std::size_t size);
   // The bytes themselves as a payload, until send() returns; empty where they have to be copied.
@@ -239,6 +240,8 @@ class Session {
   void handle(const wire::Output& message, Incoming& incoming);
   void handle(const wire::ContextNotice& message, Incoming& incoming);
   void handle(const wire::DeferredError& message, Incoming& incoming);
+  void handle(const wire::LongAnswerPiece& message, Incoming& incoming);
+  void handle(const wire::LongAnswer& message, Incoming& incoming);
 
  private:
   struct PendingCall;
@@ -262,6 +265,8 @@ class Session {
   bool device_idle();
 
   std::unique_ptr<Channel> channel_;
+  LongSender<wire::LongMessagePiece, wire::LongMessage> long_messages_;
+  LongReceiver long_answers_;
   std::atomic<wire::Id> next_id_{1};
   std::atomic<std::uint64_t> next_ticket_{1};
   std::atomic<std::uint64_t> round_trips_{0};

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <string>
 
+#include "generated/dispatch_to_client.h"
 #include "opencl/client/context.h"
 #include "opencl/client/event.h"
 #include "opencl/client/log.h"
@@ -167,6 +168,28 @@ void Session::handle(const wire::DeferredError& message, Incoming&) {
     return;
   }
   object->set_poison(message.status);
+}
+
+void Session::handle(const wire::LongAnswerPiece& message, Incoming& incoming) {
+  const std::span<const std::byte> bytes(incoming.bulk.data(), incoming.bulk.size());
+  if (long_answers_.add(message.number, message.size, bytes) == LongReceiver::Taken::refused) {
+    throw ChannelClosed("the worker sent a piece of a message that does not fit the others");
+  }
+}
+
+void Session::handle(const wire::LongAnswer& message, Incoming& incoming) {
+  Incoming whole;
+  std::shared_ptr<const void> fields;
+  if (long_answers_.take(message.number, message.opcode, message.fields_size, incoming.sequence,
+                         whole, fields) == LongReceiver::Taken::refused) {
+    throw ChannelClosed("the worker sent the end of a message whose pieces are missing");
+  }
+  const auto opcode = static_cast<wire::Opcode>(whole.opcode);
+  if (opcode == wire::Opcode::long_answer_piece || opcode == wire::Opcode::long_answer ||
+      wire::dispatch_to_client(*this, whole) != wire::Dispatched::handled) {
+    throw ChannelClosed(std::string("the worker sent a malformed long message: ") +
+                        wire::opcode_name(whole.opcode));
+  }
 }
 
 void Session::tell_of_loss() {

@@ -11,8 +11,29 @@ namespace tessera::null {
 namespace {
 
 constexpr cl_version kVersion = CL_MAKE_VERSION(3, 0, 0);
-constexpr const char* kExtensions =
-    "cl_khr_icd cl_khr_byte_addressable_store cl_khr_global_int32_base_atomics cl_khr_fp64";
+constexpr std::array kExtensionNames = {
+    "cl_khr_icd",
+    "cl_khr_byte_addressable_store",
+    "cl_khr_global_int32_base_atomics",
+    "cl_khr_fp64",
+    // With queries outside of the core's numbers.
+    "cl_arm_core_id",
+    "cl_ext_float_atomics",
+    "cl_intel_device_attribute_query",
+    "cl_intel_subgroups",
+    "cl_khr_pci_bus_info",
+    "cl_khr_spir",
+    // Announced, and its query is not answered.
+    "cl_khr_kernel_clock",
+    // Needs calls of its own.
+    "cl_khr_command_buffer",
+};
+
+std::string extension_names() {
+  std::string names;
+  for (const char* name : kExtensionNames) names.append(names.empty() ? "" : " ").append(name);
+  return names;
+}
 
 struct Host {
   _cl_platform_id platform;
@@ -48,10 +69,7 @@ cl_name_version named(const char* name) {
 
 std::vector<cl_name_version> extension_list() {
   std::vector<cl_name_version> list;
-  for (const char* name : {"cl_khr_icd", "cl_khr_byte_addressable_store",
-                           "cl_khr_global_int32_base_atomics", "cl_khr_fp64"}) {
-    list.push_back(named(name));
-  }
+  for (const char* name : kExtensionNames) list.push_back(named(name));
   return list;
 }
 
@@ -70,7 +88,9 @@ cl_int text_info(cl_device_id device, cl_device_info what, const Query& query) {
     case CL_DEVICE_OPENCL_C_VERSION:
       return query.text("OpenCL C 1.2 null");
     case CL_DEVICE_EXTENSIONS:
-      return query.text(kExtensions);
+      return query.text(extension_names());
+    case CL_DEVICE_SPIR_VERSIONS:
+      return query.text("1.2");
     case CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED:
     case CL_DEVICE_BUILT_IN_KERNELS:
     case CL_DEVICE_IL_VERSION:
@@ -96,6 +116,31 @@ cl_int list_info(cl_device_info what, const Query& query) {
       return query.list(std::vector<cl_name_version>{named("OpenCL C")});
     case CL_DEVICE_OPENCL_C_FEATURES:
       return query.list(std::vector<cl_name_version>{named("__opencl_c_images")});
+    default:
+      return CL_INVALID_VALUE;
+  }
+}
+
+// Of the extensions: each value is its query's number.
+cl_int extension_info(cl_device_info what, const Query& query) {
+  switch (what) {
+    case 0x4231:  // CL_DEVICE_SINGLE_FP_ATOMIC_CAPABILITIES_EXT, _DOUBLE_, _HALF_
+    case 0x4232:
+    case 0x4233:
+    case CL_DEVICE_COMPUTE_UNITS_BITFIELD_ARM:
+    case CL_DEVICE_FEATURE_CAPABILITIES_INTEL:
+      return query.one(cl_bitfield{what});
+    case CL_DEVICE_IP_VERSION_INTEL:
+    case CL_DEVICE_ID_INTEL:
+    case CL_DEVICE_NUM_SLICES_INTEL:
+    case CL_DEVICE_NUM_SUB_SLICES_PER_SLICE_INTEL:
+    case CL_DEVICE_NUM_EUS_PER_SUB_SLICE_INTEL:
+    case CL_DEVICE_NUM_THREADS_PER_EU_INTEL:
+      return query.one(cl_uint{what});
+    case 0x4108:  // CL_DEVICE_SUB_GROUP_SIZES_INTEL
+      return query.list(std::vector<std::size_t>{8, 16});
+    case CL_DEVICE_PCI_BUS_INFO_KHR:
+      return query.one(cl_device_pci_bus_info_khr{1, 2, 3, 4});
     default:
       return CL_INVALID_VALUE;
   }
@@ -299,7 +344,7 @@ __attribute__((visibility("default"))) cl_int CL_API_CALL clGetPlatformInfo(
     case CL_PLATFORM_VENDOR:
       return query.text("Tessera project");
     case CL_PLATFORM_EXTENSIONS:
-      return query.text(kExtensions);
+      return query.text(extension_names());
     case CL_PLATFORM_ICD_SUFFIX_KHR:
       return query.text("TESSERANULL");
     case CL_PLATFORM_NUMERIC_VERSION:
@@ -341,6 +386,7 @@ cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_info what, siz
   if (answer != CL_SUCCESS) answer = ulong_info(device, what, query);
   if (answer != CL_SUCCESS) answer = uint_info(device, what, query);
   if (answer != CL_SUCCESS) answer = flag_info(what, query);
+  if (answer != CL_SUCCESS) answer = extension_info(what, query);
   return answer;
 }
 

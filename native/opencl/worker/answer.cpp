@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/answer.h"
 
+#include <cstring>
+
 #include "opencl/worker/output.h"
 
 namespace tessera::worker {
@@ -21,6 +23,14 @@ void Answers::tell_limits() {
   message.resizes = limits.resizes;
   message.memory = limits.memory;
   send(message);
+}
+
+Bulk Answers::bulk_of(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return {};
+  if (bytes.size() > kMaxBulk) return long_payload(bytes.data(), bytes.size());
+  Bulk bulk = channel_.reserve(bytes.size());
+  std::memcpy(bulk.data(), bytes.data(), bytes.size());
+  return bulk;
 }
 
 bool Answers::hold_back(cl_int status) {

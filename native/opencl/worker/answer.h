@@ -17,6 +17,7 @@
 #include "generated/messages_program.h"
 #include "generated/messages_session.h"
 #include "lease/quota.h"
+#include "opencl/long_message.h"
 #include "transport/channel.h"
 
 namespace tessera::worker {
@@ -59,7 +60,12 @@ class Answers {
   void push(const Message& message, Bulk bulk = {}) {
     wire::Encoder out;
     encode(out, message);
-    channel_.send(static_cast<std::uint16_t>(Message::kOpcode), out.bytes(), std::move(bulk));
+    constexpr auto kOpcode = static_cast<std::uint16_t>(Message::kOpcode);
+    if (is_long(out.bytes(), bulk)) {
+      long_answers_.send(channel_, kOpcode, out.bytes(), {bulk.data(), bulk.size()});
+    } else {
+      channel_.send(kOpcode, out.bytes(), std::move(bulk));
+    }
   }
 
   // What the client is being told of the lease's limits; a later change is told before a reply.
@@ -68,6 +74,10 @@ class Answers {
     std::vector<std::uint64_t> memory;  // bytes, by the GPU's place in the lease
   };
   Limits take_limits();
+
+  // Payload memory with a copy of the bytes; more than kMaxBulk are lent: they must stay until the
+  // answer was sent.
+  Bulk bulk_of(std::span<const std::byte> bytes);
 
   // Answers the call with sequence number `of`; what kernels printed so far goes first.
   void reply(std::uint64_t of, cl_int status, std::span<const std::uint64_t> values = {},
@@ -89,6 +99,7 @@ class Answers {
   void tell_limits();
 
   Channel& channel_;
+  LongSender<wire::LongAnswerPiece, wire::LongAnswer> long_answers_;
   Quota& quota_;
   std::atomic<std::uint64_t> told_{0};  // QuotaPage::resizes of the limits that the client knows
   SessionSlot& slot_;

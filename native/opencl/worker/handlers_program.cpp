@@ -15,6 +15,7 @@ namespace {
 
 // More than any program has; past it a client only fills this process's memory.
 constexpr std::size_t kMaxConstants = 65536;
+constexpr std::size_t kMaxConstantBytes = 8;  // of a number, the only kind that there is
 
 std::span<const std::byte> bytes_of(const Bulk& bulk) {
   return {bulk.data(), bulk.size()};
@@ -29,14 +30,18 @@ bool takes_il(cl_device_id device) {
   return clGetDeviceInfo(device, CL_DEVICE_IL_VERSION, 0, nullptr, &size) == CL_SUCCESS && size > 1;
 }
 
-// The place of a driver's device among those of the program, as the driver orders its answers.
-std::size_t place_of(cl_program program, cl_device_id device, std::size_t* count) {
+// The devices that the driver's lists of binaries are of, in its order: those of the program, but
+// some drivers keep only what the last build was for.
+std::vector<cl_device_id> listed_devices(cl_program program,
+                                         const std::vector<cl_device_id>& last_built) {
   std::size_t size = 0;
+  clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, 0, nullptr, &size);
+  const std::size_t count = size / sizeof(std::size_t);
   clGetProgramInfo(program, CL_PROGRAM_DEVICES, 0, nullptr, &size);
   std::vector<cl_device_id> devices(size / sizeof(cl_device_id));
   clGetProgramInfo(program, CL_PROGRAM_DEVICES, size, devices.data(), nullptr);
-  *count = devices.size();
-  return static_cast<std::size_t>(std::ranges::find(devices, device) - devices.begin());
+  if (count == devices.size()) return devices;
+  return count == last_built.size() ? last_built : std::vector<cl_device_id>();
 }
 
 struct Binary {
@@ -44,9 +49,11 @@ struct Binary {
   std::vector<unsigned char> bytes;
 };
 
-Binary binary_for(cl_program program, cl_device_id device) {
-  std::size_t count = 0;
-  const std::size_t place = place_of(program, device, &count);
+Binary binary_for(cl_program program, const std::vector<cl_device_id>& last_built,
+                  cl_device_id device) {
+  const std::vector<cl_device_id> devices = listed_devices(program, last_built);
+  const std::size_t count = devices.size();
+  const auto place = static_cast<std::size_t>(std::ranges::find(devices, device) - devices.begin());
   if (place == count) return {CL_INVALID_DEVICE, {}};
   std::vector<std::size_t> sizes(count);
   cl_int status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, count * sizeof(std::size_t),
@@ -117,7 +124,16 @@ void Session::handle(const wire::CreateProgramWithBinary& m, Incoming& incoming)
                                               each.data(), &status);
   }
   if (entry->handle == nullptr) entry->poison = status;
-  const std::vector<std::uint64_t> values(each.begin(), each.end());
+  std::vector<std::uint64_t> values(each.begin(), each.end());
+  for (const cl_device_id device : devices) {
+    // What it is decides what may be done with it, before it is built.
+    cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_NONE;
+    if (entry->handle != nullptr) {
+      clGetProgramBuildInfo(entry->handle, device, CL_PROGRAM_BINARY_TYPE, sizeof type, &type,
+                            nullptr);
+    }
+    values.push_back(type);
+  }
   answers_.reply(sequence, status, values);
 }
 
@@ -180,12 +196,17 @@ void Session::handle(const wire::SetSpecializationConstant& m, Incoming& incomin
   cl_int status = program.poison;
   // Only programs from an intermediate language have such constants, and only drivers that take one
   // have the call.
+  const bool taken = std::ranges::any_of(
+      program.devices, [&](std::uint32_t number) { return takes_il(device(number).id); });
+  if (status == CL_SUCCESS && !taken) status = CL_INVALID_OPERATION;
   if (status == CL_SUCCESS &&
       program.record.opcode() != static_cast<std::uint16_t>(wire::Opcode::create_program_with_il)) {
     status = CL_INVALID_PROGRAM;
   }
   if (status == CL_SUCCESS && program.building) status = CL_INVALID_OPERATION;
-  if (status == CL_SUCCESS && m.value.empty()) status = CL_INVALID_VALUE;
+  if (status == CL_SUCCESS && (m.value.empty() || m.value.size() > kMaxConstantBytes)) {
+    status = CL_INVALID_VALUE;
+  }
   if (status == CL_SUCCESS) {
     status = clSetProgramSpecializationConstant(program.handle, m.spec_id, m.value.size(),
                                                 m.value.data());
@@ -205,16 +226,16 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   if (status == CL_SUCCESS && !may_block()) status = CL_OUT_OF_RESOURCES;
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
   // Some drivers compile their kernels only now.
+  std::vector<cl_device_id> last_built;
+  for (const NumberedDevice& each : numbered(program->last_for)) last_built.push_back(each.id);
   const Retained<cl_program> asked(program->handle);
-  const Binary binary = blocking([&] { return binary_for(asked.get(), id); });
+  const Binary binary = blocking([&] { return binary_for(asked.get(), last_built, id); });
   if (binary.status != CL_SUCCESS) return answers_.reply(sequence, binary.status);
-  if (binary.bytes.size() > kMaxBulk) return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
-  Bulk bulk;
-  if (!binary.bytes.empty()) {
-    bulk = answers_.channel().reserve(binary.bytes.size());
-    std::memcpy(bulk.data(), binary.bytes.data(), binary.bytes.size());
+  if (binary.bytes.size() > wire::kMaxMessageBulk) {
+    return answers_.reply(sequence, CL_OUT_OF_RESOURCES);
   }
-  answers_.reply(sequence, CL_SUCCESS, {}, {}, std::move(bulk));
+  answers_.reply(sequence, CL_SUCCESS, {}, {},
+                 answers_.bulk_of(std::as_bytes(std::span(binary.bytes))));
 }
 
 void Session::handle(const wire::UnloadCompiler&, Incoming&) {

@@ -22,10 +22,13 @@
 namespace tessera::worker {
 namespace {
 
-constexpr std::size_t kMaxLog = 16 * 1024 * 1024;  // bytes of one device's log that are passed on
+// Bytes of a build's logs, of all devices together, that are passed on: what a client takes.
+constexpr std::size_t kMaxLogs = wire::kMaxMessageBulk;
 
 struct Outcome {
   cl_int status = CL_SUCCESS;
+  // What is told is told of these; the lists below run parallel.
+  std::vector<std::uint32_t> devices;
   std::vector<cl_int> build_status;
   std::vector<std::uint32_t> binary_types;
   std::vector<std::uint64_t> global_sizes;
@@ -33,7 +36,8 @@ struct Outcome {
   std::shared_ptr<const ProgramFacts> facts;
 };
 
-std::string log_of(cl_program program, cl_device_id device) {
+// At most `room` bytes, which become less by what is taken.
+std::string log_of(cl_program program, cl_device_id device, std::size_t& room) {
   std::size_t size = 0;
   if (clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, 0, nullptr, &size) !=
           CL_SUCCESS ||
@@ -45,11 +49,13 @@ std::string log_of(cl_program program, cl_device_id device) {
       CL_SUCCESS) {
     return {};
   }
-  return log.substr(0, std::min(log.find('\0'), kMaxLog));
+  log.resize(std::min({log.size(), log.find('\0'), room}));
+  room -= log.size();
+  return log;
 }
 
 void collect(cl_program program, const std::vector<NumberedDevice>& devices, Outcome& outcome) {
-  bool executable = false;
+  std::size_t room = kMaxLogs;
   for (const NumberedDevice& device : devices) {
     cl_build_status build = CL_BUILD_NONE;
     cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_NONE;
@@ -60,17 +66,51 @@ void collect(cl_program program, const std::vector<NumberedDevice>& devices, Out
     ask(CL_PROGRAM_BUILD_STATUS, build);
     ask(CL_PROGRAM_BINARY_TYPE, type);
     ask(CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, globals);
+    outcome.devices.push_back(device.number);
     outcome.build_status.push_back(build);
     outcome.binary_types.push_back(type);
     outcome.global_sizes.push_back(globals);
-    outcome.logs.push_back(log_of(program, device.id));
-    executable = executable || type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+    outcome.logs.push_back(log_of(program, device.id, room));
   }
+}
+
+// Some drivers know only the devices of the last build, and say of others what is true of those.
+bool knows_all_devices(const ProgramEntry& program, cl_program handle) {
+  std::size_t size = 0;
+  return program.devices.size() == 1 ||
+         (clGetProgramInfo(handle, CL_PROGRAM_BINARY_SIZES, 0, nullptr, &size) == CL_SUCCESS &&
+          size == program.devices.size() * sizeof(std::size_t));
+}
+
+// Which devices have a build now; of one that lost its own the client is told.
+std::vector<std::uint32_t> built_after(const ProgramEntry& program, cl_program handle,
+                                       Outcome& outcome) {
+  std::vector<std::uint32_t> built;
+  for (std::size_t i = 0; i < outcome.devices.size(); ++i) {
+    if (outcome.build_status[i] == CL_BUILD_SUCCESS) built.push_back(outcome.devices[i]);
+  }
+  // A driver's program that was made anew has nothing of the old one's.
+  const bool keeps = handle == program.handle && knows_all_devices(program, handle);
+  for (const std::uint32_t number : program.built_for) {
+    if (std::ranges::find(outcome.devices, number) != outcome.devices.end()) continue;
+    if (keeps) {
+      built.push_back(number);
+      continue;
+    }
+    outcome.devices.push_back(number);
+    outcome.build_status.push_back(CL_BUILD_NONE);
+    outcome.binary_types.push_back(CL_PROGRAM_BINARY_TYPE_NONE);
+    outcome.global_sizes.push_back(0);
+    outcome.logs.emplace_back();
+  }
+  return built;
+}
+
+void collect_facts(cl_program program, const std::vector<NumberedDevice>& built, Outcome& outcome) {
+  const bool executable = std::ranges::any_of(outcome.binary_types, [](std::uint32_t type) {
+    return type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+  });
   if (!executable) return;
-  std::vector<NumberedDevice> built;
-  for (std::size_t i = 0; i < devices.size(); ++i) {
-    if (outcome.build_status[i] == CL_BUILD_SUCCESS) built.push_back(devices[i]);
-  }
   cl_int error = CL_SUCCESS;
   auto facts = find_facts(program, built, &error);
   if (error == CL_SUCCESS) outcome.facts = std::move(facts);
@@ -80,12 +120,10 @@ void send_log(Answers& answers, Id program, std::uint32_t device, std::string_vi
   if (answers.muted()) return;
   while (!log.empty()) {
     const std::string_view piece = log.substr(0, kPiece);
-    Bulk bulk = answers.channel().reserve(piece.size());
-    std::memcpy(bulk.data(), piece.data(), piece.size());
     wire::BuildLog message;
     message.program = program;
     message.device = device;
-    answers.send(message, std::move(bulk));
+    answers.send(message, answers.bulk_of(std::as_bytes(std::span(piece))));
     log.remove_prefix(piece.size());
   }
 }
@@ -93,7 +131,7 @@ void send_log(Answers& answers, Id program, std::uint32_t device, std::string_vi
 void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
           const Outcome& outcome) {
   for (std::size_t i = 0; i < outcome.logs.size(); ++i) {
-    send_log(answers, program.id, program.devices[i], outcome.logs[i]);
+    send_log(answers, program.id, outcome.devices[i], outcome.logs[i]);
   }
   if (outcome.facts != nullptr) send_facts(answers, program.id, *outcome.facts);
   // A binary is only made when somebody asks for it: with some drivers that is the larger part of
@@ -103,7 +141,7 @@ void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
   done.ticket = ticket;
   done.program = program.id;
   done.status = outcome.status;
-  if (!outcome.build_status.empty()) done.devices = program.devices;
+  done.devices = outcome.devices;
   done.build_status = outcome.build_status;
   done.binary_types = outcome.binary_types;
   done.binary_sizes = unknown;
@@ -112,12 +150,15 @@ void tell(Answers& answers, std::uint64_t ticket, const ProgramEntry& program,
 }
 
 // No driver was asked: `why` is in the log.
-void fail(const std::string& why, std::size_t devices, Outcome& outcome) {
-  outcome.status = CL_BUILD_PROGRAM_FAILURE;
-  outcome.build_status.assign(devices, CL_BUILD_ERROR);
-  outcome.binary_types.assign(devices, CL_PROGRAM_BINARY_TYPE_NONE);
-  outcome.global_sizes.assign(devices, 0);
-  outcome.logs.assign(devices, why);
+// It failed for all of `devices`.
+void fail(cl_int status, const std::vector<std::uint32_t>& devices, const std::string& why,
+          Outcome& outcome) {
+  outcome.status = status;
+  outcome.devices = devices;
+  outcome.build_status.assign(devices.size(), CL_BUILD_ERROR);
+  outcome.binary_types.assign(devices.size(), CL_PROGRAM_BINARY_TYPE_NONE);
+  outcome.global_sizes.assign(devices.size(), 0);
+  outcome.logs.assign(devices.size(), why);
 }
 
 bool has_globals(const Outcome& outcome) {
@@ -199,9 +240,16 @@ bool has_all(const ProgramEntry& program, std::span<const std::uint32_t> wanted)
   });
 }
 
-// Null for an empty list: then the driver takes all devices.
-const cl_device_id* list(const std::vector<cl_device_id>& devices) {
-  return devices.empty() ? nullptr : devices.data();
+// Those of `wanted`, or all, in the program's order: a driver may keep its answers in the order
+// that it was given.
+std::vector<std::uint32_t> in_order(const ProgramEntry& program,
+                                    std::span<const std::uint32_t> wanted) {
+  if (wanted.empty()) return program.devices;
+  std::vector<std::uint32_t> ordered(wanted.begin(), wanted.end());
+  std::ranges::sort(ordered, {}, [&](std::uint32_t number) {
+    return std::ranges::find(program.devices, number) - program.devices.begin();
+  });
+  return ordered;
 }
 
 Build as_build(const Incoming& incoming, std::span<const HeaderProgram> headers = {}) {
@@ -223,12 +271,12 @@ cl_uint count(const std::vector<cl_device_id>& devices) {
 
 void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket,
                     cl_int status, Build build, const HeaderTexts* texts,
-                    const Translate& translate) {
+                    std::vector<std::uint32_t> devices, const Translate& translate) {
   Outcome outcome;
   outcome.status = status;
   if (status == CL_SUCCESS && !may_block()) outcome.status = CL_OUT_OF_RESOURCES;
   if (outcome.status != CL_SUCCESS) return tell(answers_, ticket, *program, outcome);
-  const std::vector<NumberedDevice> devices = numbered(program->devices);
+  program->last_for = std::move(devices);
   program->building = true;
   build.serial = objects_.next_serial();
   build.constants = program->constants;
@@ -239,13 +287,17 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
     try {
       if (texts != nullptr && texts->files() != 0) folder.emplace(*texts);
     } catch (const std::system_error& error) {
-      return fail("the worker has no place for the included files: " + std::string(error.what()),
-                  devices.size(), outcome);
+      return fail(CL_BUILD_PROGRAM_FAILURE, program->last_for,
+                  "the worker has no place for the included files: " + std::string(error.what()),
+                  outcome);
     }
     const std::string path = folder ? folder->path() : std::string();
     const auto work = [&] {
       outcome.status = translate(handle, path);
-      if (handle != nullptr) collect(handle, devices, outcome);
+      if (handle == nullptr) return;
+      collect(handle, numbered(program->last_for), outcome);
+      program->built_for = built_after(*program, handle, outcome);
+      collect_facts(handle, numbered(program->built_for), outcome);
     };
     CompilerConfinement::of_process().run(work, path);
   });
@@ -286,32 +338,43 @@ cl_int Session::may_build(const ProgramEntry& program, std::span<const std::uint
 
 void Session::handle(const wire::BuildProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
-  const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
-  const auto options = options_for_driver(m.options);
-  Build build = as_build(incoming);
-  const HeaderTexts texts(build.message, 1, m.part_sizes, m.part_files, m.text_ends);
   cl_int status = may_build(*program, m.devices);
-  if (status == CL_SUCCESS && !options) status = CL_INVALID_BUILD_OPTIONS;
+  const std::vector<std::uint32_t> numbers = in_order(*program, m.devices);
+  const std::vector<cl_device_id> devices = devices_of(*program->context, numbers);
+  const auto options = options_for_driver(m.options);
+  if (status == CL_SUCCESS && !options) {
+    Outcome outcome;
+    fail(CL_INVALID_BUILD_OPTIONS, numbers, why_refused(m.options), outcome);
+    return tell(answers_, m.ticket, *program, outcome);
+  }
+  Build build = as_build(incoming);
+  incoming.bulk.reset();
+  const HeaderTexts texts(build.message, 1, m.part_sizes, m.part_files, m.text_ends);
   if (status == CL_SUCCESS) status = may_have(*program, texts);
   const auto compile = [&](cl_program& handle, const std::string& folder) {
     const cl_int made = set_text(*program, program->with_files, texts, 0, folder, handle);
     if (made != CL_SUCCESS) return made;
-    return clBuildProgram(handle, count(devices), list(devices),
+    return clBuildProgram(handle, count(devices), devices.data(),
                           with_kernel_arg_info(*options).c_str(), nullptr, nullptr);
   };
-  this->build(program, m.ticket, status, std::move(build), &texts, compile);
+  this->build(program, m.ticket, status, std::move(build), &texts, numbers, compile);
   note_variables(*program, has_variables(*program, texts, options));
 }
 
 void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
-  const std::vector<cl_device_id> devices = devices_of(*program->context, m.devices);
   const auto options = options_for_driver(m.options);
   if (m.headers.size() != m.header_names.size()) {
     throw ProtocolError("headers without a name each");
   }
   cl_int status = may_build(*program, m.devices);
-  if (status == CL_SUCCESS && !options) status = CL_INVALID_COMPILER_OPTIONS;
+  const std::vector<std::uint32_t> numbers = in_order(*program, m.devices);
+  const std::vector<cl_device_id> devices = devices_of(*program->context, numbers);
+  if (status == CL_SUCCESS && !options) {
+    Outcome outcome;
+    fail(CL_INVALID_COMPILER_OPTIONS, numbers, why_refused(m.options), outcome);
+    return tell(answers_, m.ticket, *program, outcome);
+  }
   std::vector<HeaderProgram> headers;
   const std::vector<std::string> texts_of_names(m.header_names.begin(), m.header_names.end());
   for (const Id id : m.headers) {
@@ -322,6 +385,7 @@ void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
     }
   }
   Build build = as_build(incoming, headers);
+  incoming.bulk.reset();
   const HeaderTexts texts(build.message, 1 + headers.size(), m.part_sizes, m.part_files,
                           m.text_ends);
   if (status == CL_SUCCESS) status = may_have(*program, texts);
@@ -341,17 +405,16 @@ void Session::handle(const wire::CompileProgram& m, Incoming& incoming) {
     }
     if (made != CL_SUCCESS) return made;
     return clCompileProgram(
-        handle, count(devices), list(devices), with_kernel_arg_info(*options).c_str(),
+        handle, count(devices), devices.data(), with_kernel_arg_info(*options).c_str(),
         static_cast<cl_uint>(handles.size()), handles.empty() ? nullptr : handles.data(),
         names.empty() ? nullptr : names.data(), nullptr, nullptr);
   };
-  this->build(program, m.ticket, status, std::move(build), &texts, compile);
+  this->build(program, m.ticket, status, std::move(build), &texts, numbers, compile);
   note_variables(*program, has_variables(*program, texts, options));
 }
 
 void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   const auto context = objects_.share<ContextEntry>(m.context);
-  const std::vector<cl_device_id> devices = devices_of(*context, m.devices);
   const auto options = options_for_driver(m.options);
   std::vector<std::shared_ptr<ProgramEntry>> held;
   std::vector<Retained<cl_program>> inputs;
@@ -369,26 +432,28 @@ void Session::handle(const wire::LinkProgram& m, Incoming& incoming) {
   program->context = context;
   program->devices.assign(m.devices.begin(), m.devices.end());
   if (program->devices.empty()) program->devices = context->devices;
+  const std::vector<cl_device_id> devices = devices_of(*context, program->devices);
   if (program->poison != CL_SUCCESS) status = program->poison;
   output_.expect();
   const std::uint64_t ticket = m.ticket;
   for (const auto& each : held) program->link.inputs.push_back({each, each->builds});
-  build(program, ticket, status, {}, nullptr, [&](cl_program& handle, const std::string&) {
-    std::vector<cl_program> handles;
-    for (const auto& input : inputs) handles.push_back(input.get());
-    const auto link = [&](const std::string& words) {
-      cl_int error = CL_SUCCESS;
-      handle = clLinkProgram(context->handle, count(devices), list(devices), words.c_str(),
-                             static_cast<cl_uint>(handles.size()), handles.data(), nullptr, nullptr,
-                             &error);
-      return error;
-    };
-    // The option is the compiler's: some linkers keep what it tells only where they are asked too,
-    // others refuse it.
-    const cl_int error = link(with_kernel_arg_info(*options));
-    if (error != CL_INVALID_LINKER_OPTIONS || handle != nullptr) return error;
-    return link(*options);
-  });
+  build(program, ticket, status, {}, nullptr, program->devices,
+        [&](cl_program& handle, const std::string&) {
+          std::vector<cl_program> handles;
+          for (const auto& input : inputs) handles.push_back(input.get());
+          const auto link = [&](const std::string& words) {
+            cl_int error = CL_SUCCESS;
+            handle = clLinkProgram(context->handle, count(devices), devices.data(), words.c_str(),
+                                   static_cast<cl_uint>(handles.size()), handles.data(), nullptr,
+                                   nullptr, &error);
+            return error;
+          };
+          // The option is the compiler's: some linkers keep what it tells only where they are asked
+          // too, others refuse it.
+          const cl_int error = link(with_kernel_arg_info(*options));
+          if (error != CL_INVALID_LINKER_OPTIONS || handle != nullptr) return error;
+          return link(*options);
+        });
   note_variables(*program,
                  std::ranges::any_of(held, [](const auto& input) { return input->has_variables; }));
   if (program->handle == nullptr && program->poison == CL_SUCCESS) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string>
+
 #include "opencl/worker/session.h"
 #include "opencl/worker/snapshot.h"
 
@@ -47,6 +49,31 @@ void Session::handle(const wire::GetDeviceAndHostTimer& m, Incoming& incoming) {
   const cl_int status = clGetDeviceAndHostTimer(device(m.device).id, &device_time, &host_time);
   const std::array<std::uint64_t, 2> times{device_time, host_time};
   answers_.reply(incoming.sequence, status, times);
+}
+
+void Session::handle(const wire::LongMessagePiece& m, Incoming& incoming) {
+  const std::span<const std::byte> bytes(incoming.bulk.data(), incoming.bulk.size());
+  if (long_messages_.add(m.number, m.size, bytes) == LongReceiver::Taken::refused) {
+    throw ProtocolError("a piece that does not fit the others of its message");
+  }
+  incoming.bulk.reset();
+}
+
+void Session::handle(const wire::LongMessage& m, Incoming& incoming) {
+  Incoming whole;
+  std::shared_ptr<const void> fields;
+  if (long_messages_.take(m.number, m.opcode, m.fields_size, incoming.sequence, whole, fields) ==
+      LongReceiver::Taken::refused) {
+    throw ProtocolError("a long message whose pieces are missing");
+  }
+  switch (static_cast<wire::Opcode>(whole.opcode)) {
+    case wire::Opcode::open_session:
+    case wire::Opcode::long_message_piece:
+    case wire::Opcode::long_message:
+      throw ProtocolError(std::string("a long ") + wire::opcode_name(whole.opcode));
+    default:
+      hand_over(whole);
+  }
 }
 
 }  // namespace tessera::worker

@@ -174,6 +174,10 @@ struct ProgramEntry final : Entry {
   cl_program handle = nullptr;
   std::shared_ptr<ContextEntry> context;
   std::vector<std::uint32_t> devices;
+  // Of them, those with a build that succeeded, and those of the last build, as the driver was
+  // given them.
+  std::vector<std::uint32_t> built_for;
+  std::vector<std::uint32_t> last_for;
   // A build runs without the session's lock: a second one, and kernels, are refused meanwhile.
   bool building = false;
   std::shared_ptr<const ProgramFacts> facts;  // null until built

@@ -43,6 +43,8 @@ class Filter {
     return true;
   }
   std::string result() { return std::move(result_); }
+  // The option at which run() ended, as the program wrote it.
+  std::string_view refused() const { return at_ < words_.size() ? words_[at_].written : ""; }
 
  private:
   bool take() {
@@ -91,6 +93,14 @@ std::optional<std::string> options_for_driver(std::string_view options) {
   Filter filter(std::move(*words));
   if (!filter.run()) return std::nullopt;
   return filter.result();
+}
+
+std::string why_refused(std::string_view options) {
+  auto words = split_options(options.substr(0, options.find('\0')));
+  if (!words) return "Invalid build options: a quote is not closed\n";
+  Filter filter(std::move(*words));
+  if (filter.run()) return {};
+  return "Invalid build option: " + std::string(filter.refused()) + "\n";
 }
 
 std::string with_kernel_arg_info(std::string options) {

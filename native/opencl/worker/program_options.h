@@ -20,6 +20,9 @@ namespace tessera::worker {
 // The options for the driver, or nothing if one of them is refused.
 std::optional<std::string> options_for_driver(std::string_view options);
 
+// What a build's log says when options_for_driver() refuses, in the words of the embedded device.
+std::string why_refused(std::string_view options);
+
 // The same options, and the driver keeps the facts about kernel arguments: without them it cannot
 // be told which arguments are handles.
 std::string with_kernel_arg_info(std::string options);

@@ -38,6 +38,7 @@
 #include "generated/messages_svm.h"
 #include "lease/quota.h"
 #include "opencl/argument_kind.h"
+#include "opencl/long_message.h"
 #include "opencl/worker/answer.h"
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
@@ -298,6 +299,8 @@ class Session {
   TESSERA_HANDLES(SvmMemfill);
   TESSERA_HANDLES(SvmRead);
   TESSERA_HANDLES(SvmWrite);
+  TESSERA_HANDLES(LongMessagePiece);
+  TESSERA_HANDLES(LongMessage);
 #undef TESSERA_HANDLES
 
  private:
@@ -343,9 +346,11 @@ class Session {
   // Calls the driver for a program whose included files lie in `folder`; may give it another
   // handle.
   using Translate = std::function<cl_int(cl_program& handle, const std::string& folder)>;
-  // Ends with build_done: at once if `status` says so, else when `translate` has returned.
+  // Ends with build_done: at once if `status` says so, else when `translate`, which calls the
+  // driver for `devices`, has returned.
   void build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t ticket, cl_int status,
-             Build build, const HeaderTexts* texts, const Translate& translate);
+             Build build, const HeaderTexts* texts, std::vector<std::uint32_t> devices,
+             const Translate& translate);
   void keep(ProgramEntry& program, bool succeeded, Build build);
   // Sets an argument; on an error it stays as it was.
   cl_int set_argument(KernelEntry& kernel, const NewArgument& to);
@@ -379,6 +384,7 @@ class Session {
   ObjectTable objects_;
   BlockedCommands blocked_;
   const Incoming* current_ = nullptr;  // what is being handled
+  LongReceiver long_messages_;
   std::set<std::uint64_t> claimed_reads_;
   std::map<std::uint64_t, HeldRead> held_reads_;
   SavedState saved_;

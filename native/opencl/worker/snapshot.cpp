@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/snapshot.h"
 
-#include <CL/cl_ext.h>
-
 #include <array>
 #include <cstring>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "opencl/extension_table.h"
 #include "opencl/worker/svm_memory.h"
 
 namespace tessera::worker {
 namespace {
 
-// The standard numbers its device queries without large gaps; the extensions use ranges of their
-// own. A driver answers CL_INVALID_VALUE for what it does not know, so asking for all of a range
-// stays complete for drivers newer than this file.
-struct Range {
-  cl_device_info first;
-  cl_device_info last;
-};
-constexpr std::array kRanges{
-    Range{0x1000, 0x10ff},  // the core, cl_khr_fp64, cl_khr_il_program, OpenCL 3.0
-    Range{0x2030, 0x2037},  // cl_khr_command_buffer, cl_khr_integer_dot_product
-    Range{0x4000, 0x400f},  // cl_nv_device_attribute_query
-    Range{0x4030, 0x404f},  // cl_amd_device_attribute_query
-    Range{0x106a, 0x106a},  // cl_khr_device_uuid
-};
+// The standard numbers its device queries without large gaps, extensions that are part of it
+// elsewhere among them. A driver answers CL_INVALID_VALUE for what it does not know, so asking for
+// all of the range stays complete for drivers newer than this file.
+constexpr cl_device_info kFirstOfTheCore = 0x1000;
+constexpr cl_device_info kLastOfTheCore = 0x10ff;
+
+std::set<cl_device_info> queries() {
+  std::set<cl_device_info> all;
+  for (cl_device_info query = kFirstOfTheCore; query <= kLastOfTheCore; ++query) all.insert(query);
+  for (const extension::Extension& each : extension::kAnnounceable) {
+    all.insert(each.asks.begin(), each.asks.end());
+    all.insert(each.also.begin(), each.also.end());
+  }
+  return all;
+}
 
 // Handles mean nothing to the client, and counts of references are its own.
 bool is_local(cl_device_info param) {
@@ -89,8 +90,7 @@ cl_device_svm_capabilities reachable_svm(const Channel& channel, cl_device_id de
 
 bool query(cl_device_id device, cl_device_info param, std::vector<std::byte>& value) {
   std::size_t size = 0;
-  // More than this in one fact would not fit a message, and no fact is that long.
-  constexpr std::size_t kLongest = 16 * 1024;
+  constexpr std::size_t kLongest = 1024 * 1024;  // bytes; no fact is that long
   if (clGetDeviceInfo(device, param, 0, nullptr, &size) != CL_SUCCESS || size > kLongest) {
     return false;
   }
@@ -151,16 +151,14 @@ void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id d
   std::vector<std::uint32_t> params;
   std::vector<std::vector<std::byte>> values;
   std::vector<std::byte> value;
-  for (const auto& range : kRanges) {
-    for (cl_device_info param = range.first; param <= range.last; ++param) {
-      if (is_local(param) || !query(device, param, value)) continue;
-      withhold(param, value);
-      if (param == CL_DEVICE_SVM_CAPABILITIES) {
-        keep_only(value, reachable_svm(answers.channel(), device));
-      }
-      params.push_back(param);
-      values.push_back(value);
+  for (const cl_device_info param : queries()) {
+    if (is_local(param) || !query(device, param, value)) continue;
+    withhold(param, value);
+    if (param == CL_DEVICE_SVM_CAPABILITIES) {
+      keep_only(value, reachable_svm(answers.channel(), device));
     }
+    params.push_back(param);
+    values.push_back(value);
   }
   wire::DeviceSnapshot message;
   message.device = number;

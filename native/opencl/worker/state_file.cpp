@@ -15,7 +15,7 @@
 
 #include "base/error_text.h"
 #include "opencl/worker/checksum.h"
-#include "transport/channel.h"
+#include "wire/codec.h"
 
 namespace tessera::worker {
 namespace {
@@ -146,11 +146,13 @@ bool StateReader::next(Frame& frame) {
   const std::string where = "frame " + std::to_string(frames_);
   if (head.head != head_sum(head, frames_)) damaged(where + " was changed");
   if (head.type < 1 || head.type > static_cast<std::uint32_t>(FrameType::trailer) ||
-      head.fields > kMaxFields || head.bulk > kMaxBulk || head.zero != 0) {
+      head.fields > wire::kMaxMessageFields || head.bulk > wire::kMaxMessageBulk ||
+      head.zero != 0) {
     damaged(where + " makes no sense");
   }
   const std::uint64_t fields = padded(head.fields);
   const std::size_t length = fields + padded(head.bulk);
+  if (length > size_ - std::min(at_, size_)) damaged("it was cut short");
   std::swap(bodies_[0], bodies_[1]);
   if (length > bodies_[0].capacity)
     bodies_[0] = {std::unique_ptr<std::byte[]>(new std::byte[length]), length};

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/conformance/facts.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tests/conformance/device_params.h"
+#include "tests/conformance/extension_queries.h"
 #include "tests/conformance/world.h"
 
 namespace tessera::conformance {
@@ -23,13 +25,29 @@ std::string json_text(const std::string& text) {
   return out + "\"";
 }
 
+namespace {
+
+// Those of the standard, and those of the extensions that the device announces.
+std::vector<DeviceParam> params_of(cl_device_id device) {
+  std::vector<DeviceParam> params = device_params();
+  const std::vector<std::string> names = announced_extensions(device);
+  for (const ExtensionQueries& extension : extension_queries()) {
+    if (std::find(names.begin(), names.end(), extension.name) == names.end()) continue;
+    params.insert(params.end(), extension.asks.begin(), extension.asks.end());
+    params.insert(params.end(), extension.also.begin(), extension.also.end());
+  }
+  return params;
+}
+
+}  // namespace
+
 void print_facts() {
   cl_platform_id platform = nullptr;
   cl_device_id device = nullptr;
   OK(clGetPlatformIDs(1, &platform, nullptr));
   OK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr));
   const char* comma = "{";
-  for (const DeviceParam& param : device_params()) {
+  for (const DeviceParam& param : params_of(device)) {
     std::size_t size = 0;
     std::string value;
     cl_int code = clGetDeviceInfo(device, param.name, 0, nullptr, &size);

@@ -11,7 +11,8 @@ namespace tessera::conformance {
 // A JSON string literal.
 std::string json_text(const std::string& text);
 
-// Every device parameter of the standard by its name: bytes in hexadecimal, or "error CODE".
+// Every device parameter of the standard, and of the extensions that the device announces, by its
+// name: bytes in hexadecimal, or "error CODE".
 void print_facts();
 
 }  // namespace tessera::conformance

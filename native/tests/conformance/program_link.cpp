@@ -320,8 +320,9 @@ FAULT(clSetProgramReleaseCallback, null_function, ANY(CL_INVALID_VALUE, CL_INVAL
 USE(clSetProgramSpecializationConstant, refused_for_a_source_program) {
   Program made = source(w, kCallee);
   const cl_int one = 1;
+  const bool takes_il = !device_text(w.device, CL_DEVICE_IL_VERSION).empty();
   CODE(clSetProgramSpecializationConstant(made, 0, sizeof one, &one),
-       ANY(CL_INVALID_PROGRAM, CL_INVALID_OPERATION));
+       takes_il ? CL_INVALID_PROGRAM : CL_INVALID_OPERATION);
 }
 TABLE_FAULT(clSetProgramSpecializationConstant, null_program, CL_INVALID_PROGRAM,
             (nullptr, 0, 4, &kBytes))

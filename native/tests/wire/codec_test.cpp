@@ -78,7 +78,7 @@ void lying_counts_are_refused() {
 }
 
 void too_long_is_refused_at_the_sender() {
-  std::vector<std::byte> large(kMaxFields + 1);
+  std::vector<std::byte> large(kMaxMessageFields + 1);
   Encoder out;
   bool refused = false;
   try {
@@ -86,7 +86,7 @@ void too_long_is_refused_at_the_sender() {
   } catch (const TooLong&) {
     refused = true;
   }
-  check(refused, "fields past the frame limit are refused by the encoder");
+  check(refused, "fields past what a message may have are refused by the encoder");
 }
 
 void bulk_only_where_specified() {

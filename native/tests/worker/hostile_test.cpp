@@ -97,6 +97,47 @@ void frames() {
   });
 }
 
+void long_messages() {
+  const std::array<std::byte, 24> bytes{};
+  const auto piece = [&](WorkerPair& pair, std::uint64_t size) {
+    wire::LongMessagePiece message;
+    message.number = 1;
+    message.size = size;
+    pair.send(message, bytes);
+  };
+  const auto end = [](WorkerPair& pair, auto opcode, std::uint64_t fields) {
+    wire::LongMessage message;
+    message.number = 1;
+    message.opcode = static_cast<std::uint32_t>(opcode);
+    message.fields_size = fields;
+    pair.send(message);
+  };
+  ends("a piece that does not fit", [&](WorkerPair& pair) { piece(pair, 23); });
+  ends("a piece that does not fit", [&](WorkerPair& pair) { piece(pair, 1ULL << 40); });
+  ends("whose pieces are missing",
+       [&](WorkerPair& pair) { end(pair, wire::Opcode::flush_queue, 0); });
+  ends("whose pieces are missing", [&](WorkerPair& pair) {
+    piece(pair, 48);
+    end(pair, wire::Opcode::flush_queue, 8);
+  });
+  for (const auto opcode :
+       {wire::Opcode::open_session, wire::Opcode::long_message_piece, wire::Opcode::long_message}) {
+    ends("a long ", [&](WorkerPair& pair) {
+      piece(pair, 24);
+      end(pair, opcode, 24);
+    });
+  }
+  ends("malformed flush_queue", [&](WorkerPair& pair) {
+    piece(pair, 24);
+    end(pair, wire::Opcode::flush_queue, 24);
+  });
+  // Bulk where the message has none.
+  ends("malformed flush_queue", [&](WorkerPair& pair) {
+    piece(pair, 24);
+    end(pair, wire::Opcode::flush_queue, 8);
+  });
+}
+
 void sizes() {
   ends("a read of more than", [](WorkerPair& pair) {
     wire::ReadBuffer message;
@@ -249,6 +290,7 @@ int main() {
   first_message_must_open();
   ids();
   frames();
+  long_messages();
   sizes();
   out_of_range_is_only_refused();
   forged_sizes_get_no_byte_more();

@@ -47,7 +47,10 @@ void failed_build_tells_the_log() {
 void dangerous_options_are_refused() {
   WorkerPair pair;
   start(pair);
-  CHECK(build(pair, "-include /etc/passwd").status == CL_INVALID_BUILD_OPTIONS);
+  const Built refused = build(pair, "-DA=\"a b\" -include /etc/passwd -w");
+  CHECK(refused.status == CL_INVALID_BUILD_OPTIONS && refused.device_status == CL_BUILD_ERROR);
+  CHECK(refused.log == "Invalid build option: -include\n");
+  CHECK(build(pair, "-D 'a").log == "Invalid build options: a quote is not closed\n");
   CHECK(build(pair, "-cl-std=CL1.2").status == CL_SUCCESS);
 }
 
@@ -309,7 +312,8 @@ void binaries() {
   create.sizes = std::span(&size, 1);
   pair.send(create, binary);
   const auto reply = pair.until<wire::Reply>();
-  CHECK(reply.status == CL_SUCCESS && reply.values.size() == 1);
+  CHECK(reply.status == CL_SUCCESS && reply.values.size() == 2);
+  CHECK(reply.values[0] == CL_SUCCESS && reply.values[1] == CL_PROGRAM_BINARY_TYPE_EXECUTABLE);
   CHECK(build(pair, "", 40).kernels == 2);
   create.program = 41;
   pair.send(create, std::vector<std::byte>(size, std::byte{1}));
@@ -319,6 +323,27 @@ void binaries() {
   create.sizes = std::span(&wrong, 1);
   pair.send(create, binary);
   CHECK(pair.end_reason().find("binaries of more bytes") != std::string::npos);
+}
+
+// The null driver says the same of every device of a program, whichever it was built for.
+void a_build_is_told_of_the_devices_it_was_for() {
+  WorkerPair pair(TransportKind::shm, 2);
+  start(pair);
+  const auto built_for = [&](std::uint32_t device) {
+    wire::BuildProgram message;
+    message.program = kProgram;
+    message.devices = std::span(&device, 1);
+    pair.send(message);
+    const auto facts = pair.until<wire::KernelFacts>();
+    const std::vector<std::uint32_t> kernels(facts.devices.begin(), facts.devices.end());
+    const auto done = pair.until<wire::BuildDone>();
+    CHECK(done.status == CL_SUCCESS && done.devices.size() == 1 && done.devices[0] == device);
+    CHECK(done.build_status.size() == 1 && done.build_status[0] == CL_BUILD_SUCCESS);
+    return kernels;
+  };
+  CHECK((built_for(1) == std::vector<std::uint32_t>{1}));
+  // This driver keeps what it has for the other one.
+  CHECK((built_for(0) == std::vector<std::uint32_t>{0, 1}));
 }
 
 void compile_and_link() {
@@ -355,5 +380,6 @@ int main() {
   shared_virtual_memory();
   buffer_over_shared_memory();
   binaries();
+  a_build_is_told_of_the_devices_it_was_for();
   compile_and_link();
 }

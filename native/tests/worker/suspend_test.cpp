@@ -412,6 +412,42 @@ void shared_virtual_memory_is_refused() {
   resume(pair);
 }
 
+// What came in pieces is one record.
+void long_messages_come_back() {
+  WorkerPair pair;
+  StateFolder folder;
+  begin(pair);
+  LongSender<wire::LongMessagePiece, wire::LongMessage> sender;
+  const auto send_long = [&](const auto& message, std::string_view bulk) {
+    wire::Encoder out;
+    encode(out, message);
+    return sender.send(pair.channel(), static_cast<std::uint16_t>(message.kOpcode), out.bytes(),
+                       std::as_bytes(std::span(bulk)));
+  };
+  wire::CreateProgramWithSource create;
+  create.program = kProgram;
+  create.context = kContext;
+  send_long(create, "kernel void k(global int* a) { a[0] = 1; }" + std::string(kMaxBulk, ' '));
+  const std::string options = "-DN=" + std::string(kMaxFields, '7');
+  wire::BuildProgram build;
+  build.program = kProgram;
+  build.options = options;
+  build.ticket = 1;
+  send_long(build, "");
+  CHECK(pair.until<wire::BuildDone>().status == CL_SUCCESS);
+  suspend(pair, folder.path());
+  resume(pair);
+  wire::GetProgramBinary message;
+  message.program = kProgram;
+  pair.send(message);
+  // The binary has the source, and so comes in pieces as well.
+  std::size_t came = 0;
+  while (came <= kMaxBulk) {
+    CHECK(pair.until<wire::LongAnswerPiece>().size > kMaxBulk);
+    came += pair.bulk().size();
+  }
+}
+
 }  // namespace
 }  // namespace tessera::test
 
@@ -424,6 +460,7 @@ int main() {
   a_blocked_launch_keeps_what_it_brought();
   null_arguments_come_back();
   compiled_and_linked_programs_come_back();
+  long_messages_come_back();
   failed_builds_stay_failed();
   errors_that_were_not_told_are_told_after_the_resume();
   messages_wait_while_suspended();

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An announced extension is a promise to answer its queries: each is answered as the driver answers
+// it, and what the driver leaves unanswered is not announced.
+#include <CL/cl_ext.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "client/client_pair.h"
+#include "opencl/extension_table.h"
+
+namespace tessera::test {
+namespace {
+
+namespace api = client::entry;
+
+std::vector<std::byte> answer(cl_device_id device, cl_device_info query) {
+  std::size_t size = 0;
+  CHECK(api::clGetDeviceInfo(device, query, 0, nullptr, &size) == CL_SUCCESS);
+  std::vector<std::byte> value(size);
+  CHECK(api::clGetDeviceInfo(device, query, size, value.data(), nullptr) == CL_SUCCESS);
+  return value;
+}
+
+std::vector<std::byte> driver_answer(cl_device_id device, cl_device_info query) {
+  std::size_t size = 0;
+  CHECK(clGetDeviceInfo(device, query, 0, nullptr, &size) == CL_SUCCESS);
+  std::vector<std::byte> value(size);
+  CHECK(clGetDeviceInfo(device, query, size, value.data(), nullptr) == CL_SUCCESS);
+  return value;
+}
+
+cl_device_id driver_device() {
+  cl_platform_id platform = nullptr;
+  cl_device_id device = nullptr;
+  CHECK(clGetPlatformIDs(1, &platform, nullptr) == CL_SUCCESS);
+  CHECK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr) == CL_SUCCESS);
+  return device;
+}
+
+std::set<std::string> announced(cl_device_id device) {
+  const std::vector<std::byte> value = answer(device, CL_DEVICE_EXTENSIONS);
+  std::string text(reinterpret_cast<const char*>(value.data()));
+  std::set<std::string> names;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    names.insert(text.substr(0, end));
+    text.erase(0, end + 1);
+  }
+  return names;
+}
+
+std::set<std::string> announced_with_version(cl_device_id device) {
+  const std::vector<std::byte> value = answer(device, CL_DEVICE_EXTENSIONS_WITH_VERSION);
+  std::vector<cl_name_version> entries(value.size() / sizeof(cl_name_version));
+  std::memcpy(entries.data(), value.data(), value.size());
+  std::set<std::string> names;
+  for (const auto& entry : entries) names.insert(entry.name);
+  return names;
+}
+
+void every_query_of_what_is_announced_is_answered() {
+  ClientPair pair(TransportKind::shm);
+  const cl_device_id driver = driver_device();
+  const std::set<std::string> names = announced(pair.device());
+  for (const char* name :
+       {"cl_arm_core_id", "cl_ext_float_atomics", "cl_intel_device_attribute_query",
+        "cl_intel_subgroups", "cl_khr_fp64", "cl_khr_pci_bus_info", "cl_khr_spir"}) {
+    CHECK(names.contains(name));
+  }
+  std::size_t asked = 0;
+  for (const auto& each : extension::kAnnounceable) {
+    if (!names.contains(std::string(each.name))) continue;
+    for (const cl_device_info query : each.asks) {
+      CHECK(answer(pair.device(), query) == driver_answer(driver, query));
+      ++asked;
+    }
+  }
+  CHECK(asked >= 14);
+  // Of a later revision, and this driver has it.
+  CHECK(answer(pair.device(), 0x4108) == driver_answer(driver, 0x4108));
+}
+
+void what_is_not_answered_is_not_announced() {
+  ClientPair pair(TransportKind::shm);
+  for (const auto& names : {announced(pair.device()), announced_with_version(pair.device())}) {
+    CHECK(names.contains("cl_khr_pci_bus_info"));
+    CHECK(!names.contains("cl_khr_kernel_clock"));
+    CHECK(!names.contains("cl_khr_command_buffer"));
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test
+
+int main() {
+  tessera::test::every_query_of_what_is_announced_is_answered();
+  tessera::test::what_is_not_answered_is_not_announced();
+  return 0;
+}
