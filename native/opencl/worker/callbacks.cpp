@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "opencl/worker/event_status.h"
+
 namespace tessera::worker {
 namespace {
 
@@ -21,21 +23,15 @@ cl_int how_ended(cl_event event, cl_int told) {
   return status < CL_COMPLETE ? status : told;
 }
 
-struct Done {
-  Callbacks* callbacks;
-  std::shared_ptr<Retained<cl_event>> event;
-  std::function<void(cl_int)> function;
-};
-
 }  // namespace
 
-struct Callbacks::Watching {
-  Callbacks* callbacks;
-  std::shared_ptr<EventEntry> event;
-};
-
 Callbacks::~Callbacks() {
-  wait_for_all();
+  auto& owed = OwedCalls::of_this_process();
+  for (auto& seen : owed.of(this)) {
+    if (owed.take(seen.number) != nullptr) end(std::move(seen.keeps));
+  }
+  std::unique_lock lock(mutex_);
+  none_.wait(lock, [&] { return outstanding_ == 0; });
 }
 
 void Callbacks::begin() {
@@ -58,40 +54,62 @@ void Callbacks::clear_buried() {
   any_buried_.store(false, std::memory_order_relaxed);
 }
 
-void Callbacks::wait_for_all() {
-  std::unique_lock lock(mutex_);
-  none_.wait(lock, [&] { return outstanding_ == 0; });
-}
-
 bool Callbacks::wait_for_all(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   return none_.wait_for(lock, limit, [&] { return outstanding_ == 0; });
 }
 
+void Callbacks::ask(cl_event event, cl_int state, std::shared_ptr<void> keeps,
+                    std::function<void(cl_int)> make) {
+  auto& owed = OwedCalls::of_this_process();
+  begin();
+  void* const number = owed.add({this, event, std::move(keeps), std::move(make)});
+  const cl_int status = clSetEventCallback(event, state, on_call, number);
+  if (status == CL_SUCCESS) return;
+  if (auto call = owed.take(number)) this->make(std::move(call), status);
+}
+
+void CL_CALLBACK Callbacks::on_call(cl_event event, cl_int status, void* number) {
+  auto call = OwedCalls::of_this_process().take(number);
+  if (call == nullptr) return;
+  Callbacks& callbacks = *call->owner;
+  callbacks.make(std::move(call), how_ended(event, status));
+}
+
+void Callbacks::make(std::unique_ptr<OwedCalls::Call> call, cl_int status) {
+  try {
+    call->make(status);
+  } catch (const ChannelClosed&) {
+    // The receiver finds out by itself; nothing may be thrown through the driver.
+  }
+  auto keeps = std::move(call->keeps);
+  call.reset();
+  end(std::move(keeps));
+}
+
+void Callbacks::catch_up() {
+  auto& owed = OwedCalls::of_this_process();
+  for (const auto& seen : owed.of(this)) {
+    const cl_int status = status_of(seen.event);
+    if (status > CL_COMPLETE) continue;
+    if (auto call = owed.take(seen.number)) make(std::move(call), status);
+  }
+}
+
 void Callbacks::watch(const std::shared_ptr<EventEntry>& event) {
   if (event->watched || event->handle == nullptr) return;
   event->watched = true;
-  auto watching = std::make_unique<Watching>(Watching{this, event});
-  begin();
-  const cl_int status = clSetEventCallback(event->handle, CL_COMPLETE, on_end, watching.get());
-  if (status == CL_SUCCESS) {
-    watching.release();
-  } else {
-    end(event);
-    report(*event, status);
-  }
+  ask(event->handle, CL_COMPLETE, event, [this, entry = event.get()](cl_int status) {
+    report(*entry, status);
+    answers_.channel().flush();
+  });
 }
 
 void Callbacks::watch_states(const std::shared_ptr<EventEntry>& event) {
   if (event->handle == nullptr) return;
   for (const cl_int state : {CL_SUBMITTED, CL_RUNNING}) {
-    auto watching = std::make_unique<Watching>(Watching{this, event});
-    begin();
-    if (clSetEventCallback(event->handle, state, on_state, watching.get()) == CL_SUCCESS) {
-      watching.release();
-    } else {
-      end(event);
-    }
+    ask(event->handle, state, event,
+        [this, entry = event.get()](cl_int status) { report_state(*entry, status); });
   }
 }
 
@@ -127,63 +145,22 @@ void Callbacks::report(EventEntry& event, cl_int status) {
   answers_.push(message);
 }
 
-void CL_CALLBACK Callbacks::on_end(cl_event driver_event, cl_int status, void* given) {
-  const std::unique_ptr<Watching> watching(static_cast<Watching*>(given));
-  Callbacks& callbacks = *watching->callbacks;
-  try {
-    callbacks.report(*watching->event, how_ended(driver_event, status));
-    callbacks.answers_.channel().flush();
-  } catch (const ChannelClosed&) {
-    // The receiver finds out by itself; nothing may be thrown through the driver.
+void Callbacks::report_state(EventEntry& event, cl_int status) {
+  const std::lock_guard lock(event.report);
+  // A driver may tell the end here too; that goes by event_done.
+  if (status <= CL_COMPLETE || status >= event.told_before || event.reported || event.released) {
+    return;
   }
-  callbacks.end(std::move(watching->event));
-}
-
-void CL_CALLBACK Callbacks::on_state(cl_event, cl_int status, void* given) {
-  const std::unique_ptr<Watching> watching(static_cast<Watching*>(given));
-  Callbacks& callbacks = *watching->callbacks;
-  EventEntry& event = *watching->event;
-  try {
-    const std::lock_guard lock(event.report);
-    // A driver may tell the end here too; that goes by event_done.
-    if (status > CL_COMPLETE && status < event.told_before && !event.reported && !event.released) {
-      event.told = std::min(event.told, status);
-      wire::EventState message;
-      message.event = event.id;
-      message.status = status;
-      callbacks.answers_.push(message);
-      callbacks.answers_.channel().flush();
-    }
-  } catch (const ChannelClosed&) {
-    // As above.
-  }
-  callbacks.end(std::move(watching->event));
+  event.told = std::min(event.told, status);
+  wire::EventState message;
+  message.event = event.id;
+  message.status = status;
+  answers_.push(message);
+  answers_.channel().flush();
 }
 
 void Callbacks::when_done(cl_event event, std::function<void(cl_int)> done) {
-  auto given = std::make_unique<Done>(
-      Done{this, std::make_shared<Retained<cl_event>>(event), std::move(done)});
-  begin();
-  const cl_int status = clSetEventCallback(event, CL_COMPLETE, on_done, given.get());
-  if (status == CL_SUCCESS) {
-    given.release();
-    return;
-  }
-  end(std::move(given->event));
-  given->function(status);
-}
-
-void CL_CALLBACK Callbacks::on_done(cl_event driver_event, cl_int status, void* given) {
-  std::unique_ptr<Done> done(static_cast<Done*>(given));
-  Callbacks& callbacks = *done->callbacks;
-  try {
-    done->function(how_ended(driver_event, status));
-  } catch (const ChannelClosed&) {
-    // As above.
-  }
-  auto event = std::move(done->event);
-  done.reset();
-  callbacks.end(std::move(event));
+  ask(event, CL_COMPLETE, std::make_shared<Retained<cl_event>>(event), std::move(done));
 }
 
 }  // namespace tessera::worker

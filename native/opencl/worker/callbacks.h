@@ -5,6 +5,9 @@
 // An event's end is reported once, by whoever sees it first: the driver's callback, or an answer
 // (finish, wait) that promises to have told it. Both hold the event's own mutex from the decision
 // to the end of the send, so that an answer never overtakes a report that another thread has begun.
+//
+// A driver may call late or never (owed_calls.h): what has ended can be made up for (catch_up), and
+// what is still owed at the end of all this is forgotten.
 #pragma once
 
 #include <CL/cl.h>
@@ -20,6 +23,7 @@
 
 #include "opencl/worker/answer.h"
 #include "opencl/worker/object_table.h"
+#include "opencl/worker/owed_calls.h"
 #include "opencl/worker/pending_reads.h"
 
 namespace tessera::worker {
@@ -48,16 +52,20 @@ class Callbacks {
   }
   // Drops what callbacks have left behind. The session's lock is held.
   void clear_buried();
-  // Waits until every callback that was asked for has run.
-  void wait_for_all();
-  // The same for at most `limit`; false: some driver has not called.
+  // Makes the callbacks of events that have ended for which the driver has not called.
+  void catch_up();
+  // Waits until every callback that was asked for has run, for at most `limit`; false: some driver
+  // has not called.
   bool wait_for_all(std::chrono::milliseconds limit);
 
  private:
-  struct Watching;
-  static void CL_CALLBACK on_end(cl_event, cl_int status, void* watching);
-  static void CL_CALLBACK on_state(cl_event, cl_int status, void* watching);
-  static void CL_CALLBACK on_done(cl_event, cl_int status, void* function);
+  static void CL_CALLBACK on_call(cl_event, cl_int status, void* number);
+  // If the driver refuses, the call is made here with its error. What `make` holds goes when it has
+  // run, what `keeps` holds only in clear_buried.
+  void ask(cl_event event, cl_int state, std::shared_ptr<void> keeps,
+           std::function<void(cl_int status)> make);
+  void make(std::unique_ptr<OwedCalls::Call> call, cl_int status);
+  void report_state(EventEntry& event, cl_int status);
   void begin();
   void end(std::shared_ptr<void> buried);
 
