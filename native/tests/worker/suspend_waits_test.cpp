@@ -324,6 +324,7 @@ void nothing_of_the_driver_is_left_after_a_failed_resume() {
 void nothing_is_kept_for_a_command_that_failed() {
   WorkerPair pair;
   gated(pair);
+  CHECK(finished(pair) == CL_SUCCESS);
   settle(pair);
   const std::size_t before = null::live_handles();
   for (int i = 0; i < 100; ++i) write(pair, kBuffer, pattern(64, 2), kWaits);
