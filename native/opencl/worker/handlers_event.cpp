@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <map>
 
 #include "opencl/worker/session.h"
 
@@ -52,44 +51,6 @@ void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
     if (m.status < CL_COMPLETE) report_failed();
   }
   if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
-}
-
-// Commands that waited for the event run from here on, so their devices must be granted. If it
-// fails, so must those of all others that are blocked: a driver may end one that waits for
-// something else as well, and what comes behind it runs.
-cl_int Session::set_user_event(EventEntry& event, cl_int status) {
-  const bool fails = status < CL_COMPLETE;
-  std::map<Gate*, std::vector<Flight>> gated;
-  const auto sort_in = [&](const BlockedCommands::Commands& freed) {
-    for (const auto& command : freed) {
-      objects_.recount(command->counted, 0);
-      Gate* const before = gate_of(*command);
-      if (before == nullptr) continue;
-      Flight flight = command->flight;
-      flight.estimate_ns = flight.cost->estimate(flight.units);
-      gated[before].push_back(std::move(flight));
-    }
-  };
-  BlockedCommands::Commands others;
-  const auto freed = blocked_.set(event, others);
-  sort_in(freed);
-  if (fails) {
-    for (const std::uint32_t number : blocked_.devices()) {
-      if (Gate* const before = gate(number)) gated.try_emplace(before);
-    }
-  }
-  for (const auto& [before, flights] : gated) {
-    if (!before->try_enter(0)) unlocked([&, before = before] { before->enter(0); });
-  }
-  const cl_int set = clSetUserEventStatus(event.handle, status);
-  BlockedCommands::Commands ended;
-  if (fails) ended = blocked_.free_ended(std::move(others));
-  sort_in(ended);
-  // `freed` and `ended` keep the events.
-  for (const auto& [before, flights] : gated) {
-    flights.empty() ? before->left() : before->entered(flights);
-  }
-  return set;
 }
 
 // What waited for the failed event has failed with it. It is told at once, asked for or not, and in

@@ -296,6 +296,7 @@ class Session {
   bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto);
   void fail_user_events();
   cl_int set_user_event(EventEntry& event, cl_int status);
+  void enter_all(const std::vector<Gate*>& gates);
   // The gate that has to know of the command when it can run; null where there is none.
   Gate* gate_of(const Blocked& command) const {
     return command.flight.event != nullptr ? gate(command.queue->device) : nullptr;

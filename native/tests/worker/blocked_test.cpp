@@ -224,6 +224,27 @@ void a_user_event_waits_for_the_gpus_that_it_sets_to_work() {
   CHECK(host.idle() && host.gpus[1].commands() == kMany);
 }
 
+void waiting_for_one_gpu_holds_no_other(std::size_t awaited) {
+  Host host;
+  HandArbiter& gpu = host.gpus[awaited];
+  HandArbiter& other = host.gpus[1 - awaited];
+  host.fill(kQueue, kWaits);
+  host.fill(kOther + 1, kWaits);
+  settle(*host.pair);
+  gpu.take_back();
+  set_user_event(*host.pair, kGate);
+  eventually([&] { return gpu.seat().wants.load() == 1; });
+  CHECK(other.seat().busy.load() == 0);
+  // By the time that it has the one, the other is taken.
+  other.take_back();
+  gpu.grant(kNoEnd, true);
+  eventually([&] { return other.seat().wants.load() == 1; });
+  CHECK(gpu.seat().busy.load() == 0 && gpu.commands() == 0);
+  other.grant(kNoEnd, true);
+  for (const wire::Id queue : {kQueue, kOther + 1}) CHECK(host.finish(queue) == CL_SUCCESS);
+  CHECK(host.idle() && gpu.commands() == 1 && other.commands() == 1);
+}
+
 void a_chain_over_two_gpus_is_charged_to_each() {
   Host host;
   for (wire::Id i = 0; i < kMany; ++i) {
@@ -310,6 +331,7 @@ int main() {
   one_failure_of_two_events_leaves_the_gpu_free();
   user_events_that_were_given_up_hold_no_gpu();
   a_user_event_waits_for_the_gpus_that_it_sets_to_work();
+  for (const std::size_t awaited : {0, 1}) waiting_for_one_gpu_holds_no_other(awaited);
   a_chain_over_two_gpus_is_charged_to_each();
   for (const int times : {1, 2}) after_a_resume_they_wait_as_before(times);
   large_ones_stop_no_other_message();
