@@ -48,6 +48,10 @@ Dispatched dispatch_to_client(Handler& handler, Incoming& incoming) {
       return decoded(PlatformSnapshot());
     case Opcode::lease_limits:
       return decoded(LeaseLimits());
+    case Opcode::events_done:
+      return decoded(EventsDone());
+    case Opcode::object_gone:
+      return decoded(ObjectGone());
     default:
       return Dispatched::unknown;
   }

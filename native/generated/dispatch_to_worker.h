@@ -141,6 +141,10 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(SvmRead());
     case Opcode::svm_write:
       return decoded(SvmWrite());
+    case Opcode::enqueue_nothing:
+      return decoded(EnqueueNothing());
+    case Opcode::watch_object:
+      return decoded(WatchObject());
     default:
       return Dispatched::unknown;
   }

@@ -80,6 +80,7 @@ void encode(Encoder& out, const WriteBuffer& message) {
   out.u64(message.event);
   out.u64(message.buffer);
   out.u64(message.offset);
+  out.u32(message.fence);
 }
 
 bool decode(Decoder& in, WriteBuffer& message) {
@@ -88,6 +89,7 @@ bool decode(Decoder& in, WriteBuffer& message) {
   message.event = in.u64();
   message.buffer = in.u64();
   message.offset = in.u64();
+  message.fence = in.u32();
   return in.complete();
 }
 
@@ -127,6 +129,7 @@ void encode(Encoder& out, const WriteBufferRect& message) {
   out.u64x3(message.region);
   out.u64(message.row_pitch);
   out.u64(message.slice_pitch);
+  out.u32(message.fence);
 }
 
 bool decode(Decoder& in, WriteBufferRect& message) {
@@ -138,6 +141,7 @@ bool decode(Decoder& in, WriteBufferRect& message) {
   message.region = in.u64x3();
   message.row_pitch = in.u64();
   message.slice_pitch = in.u64();
+  message.fence = in.u32();
   return in.complete();
 }
 

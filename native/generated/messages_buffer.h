@@ -61,6 +61,7 @@ struct WriteBuffer {
   Id event{};
   Id buffer{};
   std::uint64_t offset{};
+  std::uint32_t fence{};
 };
 
 // To the worker; command. Answer: read_done with the bytes, tightly packed.
@@ -91,6 +92,7 @@ struct WriteBufferRect {
   Id3 region{};
   std::uint64_t row_pitch{};
   std::uint64_t slice_pitch{};
+  std::uint32_t fence{};
 };
 
 // To the worker; command.

@@ -72,6 +72,21 @@ bool decode(Decoder& in, EnqueueBarrier& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const EnqueueNothing& message) {
+  out.u64(message.queue);
+  out.u64s(message.wait_list);
+  out.u64(message.event);
+  out.u32(message.fence);
+}
+
+bool decode(Decoder& in, EnqueueNothing& message) {
+  message.queue = in.u64();
+  message.wait_list = in.u64s();
+  message.event = in.u64();
+  message.fence = in.u32();
+  return in.complete();
+}
+
 void encode(Encoder& out, const EventDone& message) {
   out.u64(message.event);
   out.i32(message.status);
@@ -93,6 +108,15 @@ void encode(Encoder& out, const EventState& message) {
 bool decode(Decoder& in, EventState& message) {
   message.event = in.u64();
   message.status = in.i32();
+  return in.complete();
+}
+
+void encode(Encoder& out, const EventsDone& message) {
+  out.u64s(message.events);
+}
+
+bool decode(Decoder& in, EventsDone& message) {
+  message.events = in.u64s();
   return in.complete();
 }
 

@@ -57,6 +57,16 @@ struct EnqueueBarrier {
   Id event{};
 };
 
+// To the worker; command.
+struct EnqueueNothing {
+  static constexpr Opcode kOpcode = Opcode::enqueue_nothing;
+  static constexpr bool kBulk = false;
+  Id queue{};
+  std::span<const Id> wait_list{};
+  Id event{};
+  std::uint32_t fence{};
+};
+
 // To the client; push.
 struct EventDone {
   static constexpr Opcode kOpcode = Opcode::event_done;
@@ -74,6 +84,13 @@ struct EventState {
   std::int32_t status{};
 };
 
+// To the client; push.
+struct EventsDone {
+  static constexpr Opcode kOpcode = Opcode::events_done;
+  static constexpr bool kBulk = false;
+  std::span<const Id> events{};
+};
+
 void encode(Encoder& out, const CreateUserEvent& message);
 bool decode(Decoder& in, CreateUserEvent& message);
 void encode(Encoder& out, const SetUserEventStatus& message);
@@ -86,9 +103,13 @@ void encode(Encoder& out, const EnqueueMarker& message);
 bool decode(Decoder& in, EnqueueMarker& message);
 void encode(Encoder& out, const EnqueueBarrier& message);
 bool decode(Decoder& in, EnqueueBarrier& message);
+void encode(Encoder& out, const EnqueueNothing& message);
+bool decode(Decoder& in, EnqueueNothing& message);
 void encode(Encoder& out, const EventDone& message);
 bool decode(Decoder& in, EventDone& message);
 void encode(Encoder& out, const EventState& message);
 bool decode(Decoder& in, EventState& message);
+void encode(Encoder& out, const EventsDone& message);
+bool decode(Decoder& in, EventsDone& message);
 
 }  // namespace tessera::wire

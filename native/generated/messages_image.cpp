@@ -76,6 +76,7 @@ void encode(Encoder& out, const WriteImage& message) {
   out.u64(message.image);
   out.u64x3(message.origin);
   out.u64x3(message.region);
+  out.u32(message.fence);
 }
 
 bool decode(Decoder& in, WriteImage& message) {
@@ -85,6 +86,7 @@ bool decode(Decoder& in, WriteImage& message) {
   message.image = in.u64();
   message.origin = in.u64x3();
   message.region = in.u64x3();
+  message.fence = in.u32();
   return in.complete();
 }
 

@@ -57,6 +57,7 @@ struct WriteImage {
   Id image{};
   Id3 origin{};
   Id3 region{};
+  std::uint32_t fence{};
 };
 
 // To the worker; command.

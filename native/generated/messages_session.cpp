@@ -33,6 +33,15 @@ bool decode(Decoder& in, GetDeviceAndHostTimer& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const WatchObject& message) {
+  out.u64(message.target);
+}
+
+bool decode(Decoder& in, WatchObject& message) {
+  message.target = in.u64();
+  return in.complete();
+}
+
 void encode(Encoder& out, const Reply& message) {
   out.u64(message.of);
   out.i32(message.status);
@@ -129,6 +138,15 @@ void encode(Encoder& out, const LeaseLimits& message) {
 bool decode(Decoder& in, LeaseLimits& message) {
   message.resizes = in.u64();
   message.memory = in.u64s();
+  return in.complete();
+}
+
+void encode(Encoder& out, const ObjectGone& message) {
+  out.u64(message.target);
+}
+
+bool decode(Decoder& in, ObjectGone& message) {
+  message.target = in.u64();
   return in.complete();
 }
 

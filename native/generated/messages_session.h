@@ -29,6 +29,13 @@ struct GetDeviceAndHostTimer {
   std::uint32_t device{};
 };
 
+// To the worker; posted. Answer: object_gone, when the memory object is destroyed.
+struct WatchObject {
+  static constexpr Opcode kOpcode = Opcode::watch_object;
+  static constexpr bool kBulk = false;
+  Id target{};
+};
+
 // To the client; push, with bulk.
 struct Reply {
   static constexpr Opcode kOpcode = Opcode::reply;
@@ -99,12 +106,21 @@ struct LeaseLimits {
   std::span<const std::uint64_t> memory{};
 };
 
+// To the client; push.
+struct ObjectGone {
+  static constexpr Opcode kOpcode = Opcode::object_gone;
+  static constexpr bool kBulk = false;
+  std::uint64_t target{};
+};
+
 void encode(Encoder& out, const OpenSession& message);
 bool decode(Decoder& in, OpenSession& message);
 void encode(Encoder& out, const Release& message);
 bool decode(Decoder& in, Release& message);
 void encode(Encoder& out, const GetDeviceAndHostTimer& message);
 bool decode(Decoder& in, GetDeviceAndHostTimer& message);
+void encode(Encoder& out, const WatchObject& message);
+bool decode(Decoder& in, WatchObject& message);
 void encode(Encoder& out, const Reply& message);
 bool decode(Decoder& in, Reply& message);
 void encode(Encoder& out, const DeviceSnapshot& message);
@@ -121,5 +137,7 @@ void encode(Encoder& out, const PlatformSnapshot& message);
 bool decode(Decoder& in, PlatformSnapshot& message);
 void encode(Encoder& out, const LeaseLimits& message);
 bool decode(Decoder& in, LeaseLimits& message);
+void encode(Encoder& out, const ObjectGone& message);
+bool decode(Decoder& in, ObjectGone& message);
 
 }  // namespace tessera::wire

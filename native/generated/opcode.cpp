@@ -122,6 +122,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "svm_read";
     case Opcode::svm_write:
       return "svm_write";
+    case Opcode::enqueue_nothing:
+      return "enqueue_nothing";
+    case Opcode::watch_object:
+      return "watch_object";
     case Opcode::reply:
       return "reply";
     case Opcode::device_snapshot:
@@ -150,6 +154,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "platform_snapshot";
     case Opcode::lease_limits:
       return "lease_limits";
+    case Opcode::events_done:
+      return "events_done";
+    case Opcode::object_gone:
+      return "object_gone";
   }
   return "unknown";
 }

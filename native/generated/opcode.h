@@ -65,6 +65,8 @@ enum class Opcode : std::uint16_t {
   svm_memfill = 56,
   svm_read = 57,
   svm_write = 58,
+  enqueue_nothing = 59,
+  watch_object = 60,
   reply = 256,
   device_snapshot = 257,
   image_formats = 258,
@@ -79,6 +81,8 @@ enum class Opcode : std::uint16_t {
   deferred_error = 267,
   platform_snapshot = 268,
   lease_limits = 269,
+  events_done = 270,
+  object_gone = 271,
 };
 
 inline constexpr std::uint16_t kFirstToClient = 256;

@@ -38,3 +38,12 @@ def test_round_trips(leased_host: Host, transport: str) -> None:
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert failed == []
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("transport", ["shm", "unix", "tcp"])
+def test_a_blocking_write_that_nobody_can_see_unfinished_costs_none(
+    leased_host: Host, transport: str
+) -> None:
+    options = ("--fraction", "1/4", "--transport", transport)
+    done = run_leased(leased_host, native(PROGRAM), "--unseen", options=options)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading and writing buffers. A read waits for its bytes when it blocks; a write never waits,
-// because its bytes are copied before the call returns.
+// Reading, writing and mapping buffers.
 #include "generated/client_entries.h"
 #include "generated/messages_buffer.h"
 #include "generated/messages_event.h"
@@ -67,9 +66,9 @@ HostBox<Byte> line(Pointer pointer, std::size_t size) {
   return {.at = static_cast<Byte*>(pointer), .row_bytes = size};
 }
 
-void read_line(Command& command, Mem& buffer, std::size_t offset, std::size_t size, void* to,
-               bool blocking, Mem* keeps) {
-  command.read<wire::ReadBuffer>(
+std::shared_ptr<const ReadState> read_line(Command& command, Mem& buffer, std::size_t offset,
+                                           std::size_t size, void* to, bool blocking, Mem* keeps) {
+  return command.read<wire::ReadBuffer>(
       {size, 1, 1}, 1, line<std::byte>(to, size), blocking,
       [&](wire::ReadBuffer& message, const Piece& piece) {
         message.buffer = buffer.id();
@@ -80,12 +79,13 @@ void read_line(Command& command, Mem& buffer, std::size_t offset, std::size_t si
 }
 
 void write_line(Command& command, Mem& buffer, std::size_t offset, std::size_t size,
-                const void* from) {
-  command.write<wire::WriteBuffer>({size, 1, 1}, 1, line<const std::byte>(from, size),
-                                   [&](wire::WriteBuffer& message, const Piece& piece) {
-                                     message.buffer = buffer.id();
-                                     message.offset = offset + piece.offset[0];
-                                   });
+                const void* from, bool blocking) {
+  command.write<wire::WriteBuffer>(
+      {size, 1, 1}, 1, line<const std::byte>(from, size), blocking,
+      [offset, object = Ref<Mem>(buffer)](wire::WriteBuffer& message, const Piece& piece) {
+        message.buffer = object->id();
+        message.offset = offset + piece.offset[0];
+      });
 }
 
 void* map_buffer(Command& command, Mem& buffer, bool blocking, cl_map_flags flags,
@@ -96,25 +96,24 @@ void* map_buffer(Command& command, Mem& buffer, bool blocking, cl_map_flags flag
   check::map_flags(buffer, flags);
   Mem& root = buffer.parent() != nullptr ? *buffer.parent() : buffer;
   std::byte* at = buffer.shadow() + offset;
-  if ((flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0) {
-    command.post_nothing();
-    // Bytes of an earlier map that nobody waited for must not land on what the program writes now.
-    wait_for_reads(root);
+  Mapping mapping{.pointer = at, .flags = flags, .origin = {offset, 0, 0}, .region = {size, 1, 1}};
+  if ((flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0 || root.shares_memory()) {
+    if (root.shares_memory()) command.always_wait();
+    command.post_nothing(blocking);
   } else {
-    read_line(command, buffer, offset, size, at, blocking, &root);
+    mapping.read = read_line(command, buffer, offset, size, at, blocking, &root);
   }
-  buffer.add_mapping(
-      {.pointer = at, .flags = flags, .origin = {offset, 0, 0}, .region = {size, 1, 1}});
+  buffer.add_mapping(mapping);
   return at;
 }
 
-}  // namespace
-
-void wait_for_reads(Mem& mem) {
-  if (mem.reads_arrived()) return;
-  mem.session().count_round_trip();
-  mem.session().wait_until([&] { return mem.reads_arrived(); });
+// Nothing to write for a mapping that is read only, that is the object's own memory, or that the
+// program cannot have looked at yet.
+bool has_news(const Mem& mem, const Mapping& mapping) {
+  return mapping.writes() && !mem.shares_memory() && !mapping.untouched();
 }
+
+}  // namespace
 
 namespace entry {
 
@@ -130,14 +129,15 @@ cl_int CL_API_CALL clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem bu
     ensure(ptr != nullptr, CL_INVALID_VALUE);
     check::range(mem, offset, cb);
     check::host_may_read(mem);
-    if (cb == 0) return command.post_nothing();
-    read_line(command, mem, offset, cb, ptr, blocking_read == CL_TRUE, nullptr);
+    const bool blocking = blocking_read != CL_FALSE;
+    if (cb == 0) return command.post_nothing(blocking);
+    read_line(command, mem, offset, cb, ptr, blocking, nullptr);
   });
 }
 
-cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem buffer, cl_bool,
-                                        size_t offset, size_t cb, const void* ptr,
-                                        cl_uint num_events_in_wait_list,
+cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem buffer,
+                                        cl_bool blocking_write, size_t offset, size_t cb,
+                                        const void* ptr, cl_uint num_events_in_wait_list,
                                         const cl_event* event_wait_list, cl_event* event) {
   return guarded([&] {
     Command command(command_queue, CL_COMMAND_WRITE_BUFFER, num_events_in_wait_list,
@@ -147,8 +147,10 @@ cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem b
     ensure(ptr != nullptr, CL_INVALID_VALUE);
     check::range(mem, offset, cb);
     check::host_may_write(mem);
-    if (cb == 0) return command.post_nothing();
-    write_line(command, mem, offset, cb, ptr);
+    if (mem.shares_memory()) command.always_wait();
+    const bool blocking = blocking_write != CL_FALSE;
+    if (cb == 0) return command.post_nothing(blocking);
+    write_line(command, mem, offset, cb, ptr, blocking);
   });
 }
 
@@ -167,17 +169,17 @@ cl_int CL_API_CALL clEnqueueReadBufferRect(cl_command_queue command_queue, cl_me
                   buffer_slice_pitch, host_row_pitch, host_slice_pitch, ptr);
     check::host_may_read(mem);
     command.read<wire::ReadBufferRect>(
-        box.size, 1, box.host<std::byte>(ptr), blocking_read == CL_TRUE,
+        box.size, 1, box.host<std::byte>(ptr), blocking_read != CL_FALSE,
         [&](wire::ReadBufferRect& message, const Piece& piece) { box.fill(message, mem, piece); });
   });
 }
 
-cl_int CL_API_CALL clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffer, cl_bool,
-                                            const size_t* buffer_origin, const size_t* host_origin,
-                                            const size_t* region, size_t buffer_row_pitch,
-                                            size_t buffer_slice_pitch, size_t host_row_pitch,
-                                            size_t host_slice_pitch, const void* ptr,
-                                            cl_uint num_events_in_wait_list,
+cl_int CL_API_CALL clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffer,
+                                            cl_bool blocking_write, const size_t* buffer_origin,
+                                            const size_t* host_origin, const size_t* region,
+                                            size_t buffer_row_pitch, size_t buffer_slice_pitch,
+                                            size_t host_row_pitch, size_t host_slice_pitch,
+                                            const void* ptr, cl_uint num_events_in_wait_list,
                                             const cl_event* event_wait_list, cl_event* event) {
   return guarded([&] {
     Command command(command_queue, CL_COMMAND_WRITE_BUFFER_RECT, num_events_in_wait_list,
@@ -186,9 +188,12 @@ cl_int CL_API_CALL clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_m
     const Box box(command, mem, buffer_origin, host_origin, region, buffer_row_pitch,
                   buffer_slice_pitch, host_row_pitch, host_slice_pitch, ptr);
     check::host_may_write(mem);
+    if (mem.shares_memory()) command.always_wait();
     command.write<wire::WriteBufferRect>(
-        box.size, 1, box.host<const std::byte>(ptr),
-        [&](wire::WriteBufferRect& message, const Piece& piece) { box.fill(message, mem, piece); });
+        box.size, 1, box.host<const std::byte>(ptr), blocking_write != CL_FALSE,
+        [box, object = Ref<Mem>(mem)](wire::WriteBufferRect& message, const Piece& piece) {
+          box.fill(message, *object, piece);
+        });
   });
 }
 
@@ -200,7 +205,8 @@ void* CL_API_CALL clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buff
   return guarded_create(errcode_ret, [&] {
     Command command(command_queue, CL_COMMAND_MAP_BUFFER, num_events_in_wait_list, event_wait_list,
                     event);
-    return map_buffer(command, command.mem(buffer), blocking_map == CL_TRUE, map_flags, offset, cb);
+    return map_buffer(command, command.mem(buffer), blocking_map != CL_FALSE, map_flags, offset,
+                      cb);
   });
 }
 
@@ -212,12 +218,12 @@ cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_me
                     event_wait_list, event);
     Mem& mem = command.mem(memobj);
     const Mapping mapping = mem.take_mapping(mapped_ptr);
-    if (!mapping.writes()) {
+    if (!has_news(mem, mapping)) {
       if (event != nullptr || !command.wait_list().empty()) command.post_nothing();
     } else if (mem.is_image()) {
       unmap_image(command, mem, mapping);
     } else {
-      write_line(command, mem, mapping.origin[0], mapping.region[0], mapping.pointer);
+      write_line(command, mem, mapping.origin[0], mapping.region[0], mapping.pointer, false);
     }
   });
 }

@@ -31,7 +31,10 @@ Command::Command(cl_command_queue queue, cl_command_type type, cl_uint count,
     : queue_(require<Queue>(queue)),
       type_(type),
       wait_list_(queue_, count, wait_list),
-      event_place_(event) {
+      given_count_(count),
+      given_list_(wait_list),
+      event_place_(event),
+      wants_event_(event != nullptr) {
   ensure_success(queue_.poison());
 }
 
@@ -50,9 +53,44 @@ std::vector<wire::Id> Command::mems(cl_uint count, const cl_mem* handles) const 
 }
 
 // A wait list that no message can carry becomes markers, each of which waits for a part of it.
-void Command::post_nothing() {
-  wire::EnqueueMarker message;
-  post(message);
+void Command::post_nothing(bool blocking) {
+  const Ending ending = begin_ending(blocking);
+  wire::EnqueueNothing message;
+  message.fence = ending == Ending::fence ? 1 : 0;
+  {
+    Step step(*this, 0, 1);
+    step.send(message);
+  }
+  end(ending);
+}
+
+Command::Ending Command::begin_ending(bool blocking) {
+  if (!blocking) return Ending::open;
+  const auto complete = [](cl_event event) {
+    return require<Event>(event).status() == CL_COMPLETE;
+  };
+  const bool at_once =
+      queue_.idle() && std::all_of(given_list_, given_list_ + given_count_, complete);
+  // Its times would tell.
+  const bool timed = event_place_ != nullptr && queue_.profiling();
+  if (!always_waits_ && !timed && (at_once || session().unfinished().none())) return Ending::fence;
+  wants_event_ = true;
+  return Ending::waited;
+}
+
+void Command::end(Ending ending) {
+  if (ending == Ending::waited) {
+    wait_for_events(std::span(&event_, 1));
+  } else if (ending == Ending::fence) {
+    if (event_) event_->take_for_complete();
+    queue_.set_complete_after_all(last_number_);
+  }
+  give_event();
+}
+
+void Command::wait_for_turn() {
+  Command before(queue_.handle(), CL_COMMAND_MARKER, given_count_, given_list_, nullptr);
+  before.post_nothing(true);
 }
 
 void Command::fold_wait_list() {
@@ -78,19 +116,20 @@ Bulk Command::payload(const WriteBox& part, bool past_caches) {
 }
 
 void Command::give_event() {
-  if (event_) *event_place_ = give_handle(std::move(event_));
+  if (event_place_ != nullptr && event_) *event_place_ = give_handle(std::move(event_));
 }
 
 Command::Step::Step(Command& command, std::size_t index, std::size_t count)
     : command_(command), last_(index + 1 == count) {
   Queue& queue = command.queue_;
   Session& session = command.session();
-  if (command.event_place_ != nullptr && !command.event_) {
+  if (command.wants_event_ && !command.event_) {
     command.event_ = make<Event>(session, queue, command.type_);
   }
   lock_ = std::unique_lock(queue.order());
   if (index == 0 && command.wait_list_.ids().size() > kMaxWaitList) command.fold_wait_list();
   number_ = queue.number_next();
+  command.last_number_ = number_;
   if (index != 0) {
     // The piece before it stands for everything that it waited for.
     queue.in_order() ? command.wait_list_.clear() : command.wait_list_.set_single(command.hidden_);
@@ -141,7 +180,7 @@ std::uint64_t Command::Reading::expect(const ReadBox& to, std::uint64_t number) 
       state_->event = command_.event_;
     }
     command_.queue_.read_begins(number);
-    if (state_->keeps) state_->keeps->read_began();
+    command_.session().unfinished().add_read();
   }
   last_number_ = number;
   const std::uint64_t ticket = command_.session().new_ticket();
@@ -163,10 +202,9 @@ void Command::Reading::keep_window(std::size_t sent) {
 void Command::Reading::wait() {
   count_once();
   command_.session().wait_until([&] { return state_->finished.load(std::memory_order_acquire); });
-  const cl_int status = state_->status.load();
-  if (status == CL_SUCCESS && command_.queue_.in_order())
-    command_.queue_.set_complete(last_number_);
-  ensure_success(status);
+  ensure_success(state_->status.load());
+  if (command_.event_) command_.event_->take_for_complete();
+  if (command_.queue_.in_order()) command_.queue_.set_complete(last_number_);
 }
 
 void Command::Reading::count_once() {

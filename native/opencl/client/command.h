@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "opencl/client/event.h"
+#include "opencl/client/host_work.h"
 #include "opencl/client/mem.h"
 #include "opencl/client/queue.h"
 #include "opencl/client/session.h"
@@ -74,16 +75,19 @@ class Command {
     }
     give_event();
   }
+  // The program sees the object's memory itself, so that a blocking command has to be waited for.
+  void always_wait() { always_waits_ = true; }
   // For a transfer of nothing, which keeps its place in the order.
-  void post_nothing();
+  void post_nothing(bool blocking = false);
 
   // Reads `region` (x in elements of `element_bytes`) into `to`, cut into pieces. `prepare(message,
   // piece)` fills the message's own fields for one piece, but neither ticket nor blocking. `keeps`:
   // the object whose shadow `to` is part of. Waits if `blocking`; throws what the command then
   // failed with.
   template <class Message, class Prepare>
-  void read(const wire::Id3& region, std::size_t element_bytes, const ReadBox& to, bool blocking,
-            Prepare&& prepare, Mem* keeps = nullptr) {
+  std::shared_ptr<const ReadState> read(const wire::Id3& region, std::size_t element_bytes,
+                                        const ReadBox& to, bool blocking, Prepare&& prepare,
+                                        Mem* keeps = nullptr) {
     const Cutting cutting(region, element_bytes);
     Reading reading(*this, keeps, cutting.count(), to.bytes() >= kPastCaches);
     for (std::size_t i = 0; i < cutting.count(); ++i) {
@@ -100,23 +104,40 @@ class Command {
     }
     if (blocking) reading.wait();
     give_event();
+    return reading.state();
   }
 
-  // The same way out. The bytes were copied or sent before it returns.
+  // The same way out. The bytes were copied or sent before it returns, unless an earlier read of
+  // the program is still to bring them (write_later). `prepare` may be copied and called later.
   template <class Message, class Prepare>
   void write(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
-             Prepare&& prepare) {
+             bool blocking, const Prepare& prepare) {
+    if (session().awaits_bytes(from.at, extent(from))) {
+      if (!blocking) return write_later<Message>(region, element_bytes, from, prepare);
+      wait_for_turn();
+    }
+    write_now<Message>(region, element_bytes, from, blocking, prepare);
+  }
+
+  // The same, of what the program's memory has now.
+  template <class Message, class Prepare>
+  void write_now(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
+                 bool blocking, const Prepare& prepare) {
+    const Ending ending = begin_ending(blocking);
     const Cutting cutting(region, element_bytes);
     for (std::size_t i = 0; i < cutting.count(); ++i) {
       const Piece piece = cutting.at(i);
       const WriteBox part = part_of(from, piece, element_bytes);
       Message message;
       prepare(message, piece);
+      if constexpr (requires { message.fence; }) {
+        message.fence = ending == Ending::fence && i + 1 == cutting.count() ? 1 : 0;
+      }
       Bulk bulk = payload(part, from.bytes() >= kPastCaches);
       Step step(*this, i, cutting.count());
       step.send(message, std::move(bulk));
     }
-    give_event();
+    end(ending);
   }
 
  private:
@@ -149,9 +170,34 @@ class Command {
     wire::Id event_id_ = 0;
   };
 
+  // How a command that may block ends: it does not, it is waited for, or only later commands could
+  // show that it was not, and they wait for it in the worker.
+  enum class Ending { open, waited, fence };
+  Ending begin_ending(bool blocking);
+  // After the command was sent; gives the program its event. Throws what the command failed with.
+  void end(Ending ending);
+  // Waits for all that the command, which is not sent yet, would wait for.
+  void wait_for_turn();
+
+  // Writes what the program's memory has when the command's turn has come: an earlier read, which
+  // the command waits for, fills it. That takes a queue of its own, and a command here that waits
+  // for it.
+  template <class Message, class Prepare>
+  void write_later(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
+                   const Prepare& prepare) {
+    enqueue_host_work(queue_.handle(), type_, given_count_, given_list_, event_place_,
+                      [=, aside = queue_.transfers()] {
+                        Command command(aside->handle(), CL_COMMAND_WRITE_BUFFER, 0, nullptr,
+                                        nullptr);
+                        command.always_wait();  // what waits for this write was sent before it
+                        command.write_now<Message>(region, element_bytes, from, true, prepare);
+                      });
+  }
+
   // The receiving side of read().
   class Reading {
    public:
+    std::shared_ptr<const ReadState> state() const { return state_; }
     Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches);
     std::uint64_t expect(const ReadBox& to, std::uint64_t number);
     // Waits while too many of the `sent` pieces are under way.
@@ -174,10 +220,15 @@ class Command {
   Queue& queue_;
   cl_command_type type_;
   WaitList wait_list_;
+  const cl_uint given_count_;
+  const cl_event* const given_list_;  // the program's, as long as its call lasts
   cl_event* event_place_;
+  bool wants_event_;
+  bool always_waits_ = false;
   Ref<Event> event_;
-  wire::Id hidden_ = 0;           // of the previous piece, out of order
-  std::vector<wire::Id> folded_;  // events of the markers that stand for a long wait list
+  std::uint64_t last_number_ = 0;  // of the command's messages, in its queue
+  wire::Id hidden_ = 0;            // of the previous piece, out of order
+  std::vector<wire::Id> folded_;   // events of the markers that stand for a long wait list
 };
 
 }  // namespace tessera::client

@@ -21,14 +21,28 @@ Event::Event(Session& session, Queue& queue, cl_command_type type)
       type_(type),
       status_(CL_QUEUED),
       // The worker reports every event of a profiling queue by itself.
-      subscribed_(queue.profiling() ? kToTheEnd : kNothing) {}
+      subscribed_(queue.profiling() ? kToTheEnd : kNothing) {
+  session.unfinished().add_event();
+}
 
 Event::Event(Session& session, Context& context)
     : Typed(&session),
       context_(context),
       type_(CL_COMMAND_USER),
       status_(CL_SUBMITTED),
-      subscribed_(kEveryState) {}
+      subscribed_(kEveryState) {
+  session.unfinished().add_event();
+}
+
+Event::~Event() {
+  // What waits for a user event that nobody can set any more waits for ever.
+  if (is_user() && !user_set_.load(std::memory_order_relaxed)) session().unfinished().add_event();
+  close();
+}
+
+void Event::close() {
+  if (open_.exchange(false, std::memory_order_relaxed)) session().unfinished().end_event();
+}
 
 cl_int Event::own_status() const {
   cl_int status = status_.load(std::memory_order_acquire);
@@ -94,6 +108,7 @@ void Event::on_done(cl_int status, std::span<const std::uint64_t> times) {
          !status_.compare_exchange_weak(known, status, std::memory_order_release)) {
   }
   if (queue_ && queue_->in_order() && status == CL_COMPLETE) queue_->set_complete(number_);
+  close();
   fire();
 }
 
@@ -108,22 +123,27 @@ void Event::on_session_lost() {
   cl_int known = status_.load(std::memory_order_relaxed);
   while (known > CL_COMPLETE && !status_.compare_exchange_weak(known, CL_OUT_OF_RESOURCES)) {
   }
+  close();
   fire();
 }
 
 void Event::set_user_status(cl_int status) {
   ensure(status <= CL_COMPLETE, CL_INVALID_VALUE);
   ensure(!user_set_.exchange(true), CL_INVALID_OPERATION);
+  const Ref<Event> self(*this);  // a callback may give the program's reference back
+  // First here: what waits for it may end, and be seen by another thread, before this one goes on.
+  if (status < 0) session().note_failure();
+  on_done(status, {});
   wire::SetUserEventStatus message;
   message.event = id();
   message.status = status;
   session().post(message);
   session().flush();
-  if (status < 0) session().note_failure();
-  on_done(status, {});
 }
 
 void Event::add_callback(cl_int state, tessera_event_callback function, void* user_data) {
+  const Ref<Event> self(
+      *this);  // the callback may run, and give the event back, before the end here
   session().callbacks().expect();
   {
     const std::lock_guard lock(mutex_);

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "opencl/client/callbacks.h"
@@ -19,6 +20,7 @@ class Event final : public Typed<Event> {
   Event(Session& session, Queue& queue, cl_command_type type);
   // A user event.
   Event(Session& session, Context& context);
+  ~Event();
 
   Context& context() const { return *context_; }
   Queue* queue() const { return queue_.get(); }
@@ -42,6 +44,8 @@ class Event final : public Typed<Event> {
   // The last bytes of the command's own read arrived, or their loss is known.
   void on_transfer_done(cl_int status);
   void expect_transfer() { transferring_.store(true, std::memory_order_relaxed); }
+  // Nothing that the program can see says that its command is not complete.
+  void take_for_complete() { on_done(CL_COMPLETE, {}); }
   void on_session_lost();
 
   // The user event's own way. Throws ApiError.
@@ -67,6 +71,7 @@ class Event final : public Typed<Event> {
   void send_question(bool every_state);
   // Hands out the callbacks that are due.
   void fire();
+  void close();
 
   Ref<Context> context_;
   Ref<Queue> queue_;
@@ -79,10 +84,14 @@ class Event final : public Typed<Event> {
   std::atomic<int> subscribed_;
   std::atomic<std::int64_t> asked_{0};  // monotonic ns
   std::atomic<bool> has_times_{false};
+  std::atomic<bool> open_{true};  // counted by Session::Unfinished
   std::atomic<bool> user_set_{false};
   std::array<std::uint64_t, kTimes> times_{};
   std::mutex mutex_;
   std::vector<Callback> callbacks_;
 };
+
+// clWaitForEvents, of events of one context. Throws ApiError.
+void wait_for_events(std::span<const Ref<Event>> events);
 
 }  // namespace tessera::client

@@ -30,30 +30,6 @@ cl_int wait_in_worker(Session& session, std::span<const Ref<Event>> events) {
   return status;
 }
 
-void wait_for_events(std::span<const Ref<Event>> events) {
-  Session& session = events.front()->session();
-  std::vector<Ref<Event>> open;
-  for (const auto& event : events) {
-    if (!event->ended()) open.push_back(event);
-  }
-  cl_int status = CL_SUCCESS;
-  if (!open.empty()) {
-    status = wait_in_worker(session, open);
-    if (status == CL_SUCCESS) {
-      for (const auto& event : open) event->on_done(CL_COMPLETE, {});
-    }
-    session.wait_until([&] {
-      return status < 0 || std::all_of(open.begin(), open.end(),
-                                       [](const auto& event) { return event->ended(); });
-    });
-  }
-  const bool failed = std::any_of(events.begin(), events.end(),
-                                  [](const auto& event) { return event->status() < 0; });
-  ensure(!failed || session.lost(), CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
-  ensure(!session.lost(), CL_OUT_OF_RESOURCES);
-  ensure_success(status);
-}
-
 std::vector<Ref<Event>> required(cl_uint count, const cl_event* list) {
   std::vector<Ref<Event>> events;
   events.reserve(count);
@@ -92,6 +68,30 @@ cl_int look_at(Event& event) {
 }
 
 }  // namespace
+
+void wait_for_events(std::span<const Ref<Event>> events) {
+  Session& session = events.front()->session();
+  std::vector<Ref<Event>> open;
+  for (const auto& event : events) {
+    if (!event->ended()) open.push_back(event);
+  }
+  cl_int status = CL_SUCCESS;
+  if (!open.empty()) {
+    status = wait_in_worker(session, open);
+    if (status == CL_SUCCESS) {
+      for (const auto& event : open) event->on_done(CL_COMPLETE, {});
+    }
+    session.wait_until([&] {
+      return status < 0 || std::all_of(open.begin(), open.end(),
+                                       [](const auto& event) { return event->ended(); });
+    });
+  }
+  const bool failed = std::any_of(events.begin(), events.end(),
+                                  [](const auto& event) { return event->status() < 0; });
+  ensure(!failed || session.lost(), CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
+  ensure(!session.lost(), CL_OUT_OF_RESOURCES);
+  ensure_success(status);
+}
 
 namespace entry {
 

@@ -38,9 +38,9 @@ HostSteps steps_or_invalid(const Mem& image, const wire::Id3& region, size_t row
 }
 
 // Fills the part of a message that says which pixels it is about.
-auto naming(const Mem& image, const wire::Id3& origin) {
-  return [&image, origin](auto& message, const Piece& piece) {
-    message.image = image.id();
+auto naming(Mem& image, const wire::Id3& origin) {
+  return [object = Ref<Mem>(image), origin](auto& message, const Piece& piece) {
+    message.image = object->id();
     message.origin = sum(origin, piece.offset);
     message.region = piece.region;
   };
@@ -63,42 +63,31 @@ void* map(Command& command, Mem& image, bool blocking, cl_map_flags flags, const
   const HostSteps steps =
       steps_or_invalid(image, region, desc.image_row_pitch, desc.image_slice_pitch);
   std::byte* at = image.shadow() + steps.offset(origin, pixel);
-  const Mapping mapping{.pointer = at,
-                        .flags = flags,
-                        .origin = origin,
-                        .region = region,
-                        .row_pitch = desc.image_row_pitch,
-                        .slice_pitch = desc.image_slice_pitch};
-  image.add_mapping(mapping);
-  try {
-    if ((flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0) {
-      wire::EnqueueMarker nothing_to_read;
-      command.post(nothing_to_read);
-    } else {
-      command.read<wire::ReadImage>(region, pixel, host_box(at, region, pixel, steps), blocking,
-                                    naming(image, origin), &image);
-    }
-  } catch (...) {
-    image.take_mapping(at);
-    throw;
+  Mapping mapping{.pointer = at,
+                  .flags = flags,
+                  .origin = origin,
+                  .region = region,
+                  .row_pitch = desc.image_row_pitch,
+                  .slice_pitch = desc.image_slice_pitch};
+  if ((flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0) {
+    command.post_nothing(blocking);
+  } else {
+    mapping.read = command.read<wire::ReadImage>(region, pixel, host_box(at, region, pixel, steps),
+                                                 blocking, naming(image, origin), &image);
   }
+  image.add_mapping(mapping);
   return at;
 }
 
 }  // namespace
 
 void unmap_image(Command& command, Mem& image, const Mapping& mapping) {
-  if (!mapping.writes()) {
-    wire::EnqueueMarker nothing_to_write;
-    command.post(nothing_to_write);
-    return;
-  }
   const std::size_t pixel = image.image().element_size;
   const HostSteps steps =
       steps_or_invalid(image, mapping.region, mapping.row_pitch, mapping.slice_pitch);
   const auto* at = static_cast<const std::byte*>(mapping.pointer);
   command.write<wire::WriteImage>(mapping.region, pixel, host_box(at, mapping.region, pixel, steps),
-                                  naming(image, mapping.origin));
+                                  false, naming(image, mapping.origin));
 }
 
 namespace entry {
@@ -125,10 +114,11 @@ cl_int CL_API_CALL clEnqueueReadImage(cl_command_queue command_queue, cl_mem ima
   });
 }
 
-cl_int CL_API_CALL clEnqueueWriteImage(cl_command_queue command_queue, cl_mem image, cl_bool,
-                                       const size_t* origin, const size_t* region,
-                                       size_t input_row_pitch, size_t input_slice_pitch,
-                                       const void* ptr, cl_uint num_events_in_wait_list,
+cl_int CL_API_CALL clEnqueueWriteImage(cl_command_queue command_queue, cl_mem image,
+                                       cl_bool blocking_write, const size_t* origin,
+                                       const size_t* region, size_t input_row_pitch,
+                                       size_t input_slice_pitch, const void* ptr,
+                                       cl_uint num_events_in_wait_list,
                                        const cl_event* event_wait_list, cl_event* event) {
   return guarded([&] {
     Command command(command_queue, CL_COMMAND_WRITE_IMAGE, num_events_in_wait_list, event_wait_list,
@@ -143,7 +133,7 @@ cl_int CL_API_CALL clEnqueueWriteImage(cl_command_queue command_queue, cl_mem im
     const std::size_t pixel = object.image().element_size;
     command.write<wire::WriteImage>(
         extent, pixel, host_box(static_cast<const std::byte*>(ptr), extent, pixel, steps),
-        naming(object, triple(origin)));
+        blocking_write != CL_FALSE, naming(object, triple(origin)));
   });
 }
 

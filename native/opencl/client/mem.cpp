@@ -8,10 +8,10 @@
 #include <new>
 
 #include "generated/client_entries.h"
-#include "opencl/client/afterwards.h"
 #include "opencl/client/destructors.h"
 #include "opencl/client/info.h"
 #include "opencl/client/session.h"
+#include "opencl/client/transfer.h"
 #include "opencl/mem_flags.h"
 
 namespace tessera::client {
@@ -39,10 +39,23 @@ Mem::Mem(Context& context, Parts parts, Ref<Mem> parent, Charge charge)
 
 Mem::~Mem() {
   if (destructors_.empty()) return;
-  run_outside_messages(
-      session(), [context = context_, handle = handle(), registered = std::move(destructors_)] {
-        after_commands(*context, [handle, registered] { run_destructors(handle, registered); });
-      });
+  try {
+    session().when_gone(
+        id(), [context = context_, handle = handle(), registered = std::move(destructors_)] {
+          run_destructors(handle, registered);
+        });
+  } catch (...) {  // no memory, no thread: nothing can be told to the program
+  }
+}
+
+bool Mem::shares_memory() const {
+  const Mem& root = parent_ && !is_image() ? *parent_ : *this;
+  return root.parts_.svm && root.is_buffer() &&
+         session().svm().shares_pages(reinterpret_cast<std::uintptr_t>(root.parts_.host_ptr));
+}
+
+bool Mapping::untouched() const {
+  return read != nullptr && !read->landed.load(std::memory_order_acquire);
 }
 
 std::byte* Mem::shadow() {
@@ -75,6 +88,11 @@ cl_uint Mem::map_count() {
 
 void Mem::on_destroy(tessera_mem_callback function, void* user_data) {
   const std::lock_guard lock(mutex_);
+  if (destructors_.empty()) {
+    wire::WatchObject message;
+    message.target = id();
+    session().post(message);
+  }
   destructors_.emplace_back(function, user_data);
 }
 

@@ -8,7 +8,7 @@
 // agree.
 #pragma once
 
-#include <atomic>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -21,6 +21,7 @@
 namespace tessera::client {
 
 class Command;
+struct ReadState;  // transfer.h
 
 // One clEnqueueMap* that is not yet unmapped.
 struct Mapping {
@@ -30,6 +31,9 @@ struct Mapping {
   wire::Id3 region{};  // buffers: size in bytes, 1, 1
   std::size_t row_pitch = 0;
   std::size_t slice_pitch = 0;
+  std::shared_ptr<const ReadState> read{};  // that brings the contents; null where none does
+  // Its bytes have not come, so the program has not looked at the region, nor written to it.
+  bool untouched() const;
   bool writes() const { return (flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0; }
 };
 
@@ -92,10 +96,8 @@ class Mem final : public Typed<Mem> {
 
   // Where the object's first byte is mapped. Throws std::bad_alloc.
   std::byte* shadow();
-  // Reads into the shadow whose bytes have not arrived.
-  void read_began() { reads_.fetch_add(1, std::memory_order_relaxed); }
-  void read_ended() noexcept { reads_.fetch_sub(1, std::memory_order_release); }
-  bool reads_arrived() const { return reads_.load(std::memory_order_acquire) == 0; }
+  // The shadow is the object's own memory: what kernels write there is seen without a read.
+  bool shares_memory() const;
   void add_mapping(const Mapping& mapping);
   // Takes out the newest mapping with this pointer. Throws ApiError(CL_INVALID_VALUE).
   Mapping take_mapping(void* pointer);
@@ -108,7 +110,6 @@ class Mem final : public Typed<Mem> {
   Parts parts_;
   Ref<Mem> parent_;
   Charge charge_;
-  std::atomic<std::size_t> reads_{0};
   std::mutex mutex_;
   Pages shadow_;
   std::vector<Mapping> mappings_;
@@ -126,8 +127,6 @@ cl_mem_flags wire_flags(cl_mem_flags flags);
 // CL_MEM_READ_WRITE added where no access was given.
 cl_mem_flags with_access(cl_mem_flags flags);
 
-// Waits for the bytes of earlier maps of the object.
-void wait_for_reads(Mem& mem);
 // The write-back of an image's mapping that clEnqueueUnmapMemObject ends; posts with `command`.
 // In the files of images.
 void unmap_image(Command& command, Mem& image, const Mapping& mapping);

@@ -5,6 +5,7 @@
 
 #include "opencl/client/build.h"
 #include "opencl/client/session.h"
+#include "opencl/may_print.h"
 
 namespace tessera::client {
 namespace {
@@ -23,6 +24,8 @@ Program::Program(Context& context, std::vector<Device*> devices, Origin origin, 
       devices_(std::move(devices)),
       origin_(origin),
       text_(std::move(text)) {
+  const bool opaque = origin_ == Origin::binary || origin_ == Origin::il;
+  if (opaque || may_print(text_)) session().unfinished().note_visible_kernels();
   for (const Device* device : devices_) {
     limits_.push_back(limits_of(*device));
     DeviceBuild& state = states_[device->index()];

@@ -139,9 +139,7 @@ Request read_request(const Device& device, const cl_queue_properties* list) {
   return request;
 }
 
-cl_command_queue create_queue(Context& context, Device& device, Request request) {
-  ensure(context.has_device(device), CL_INVALID_DEVICE);
-  ensure_properties(device, request.properties);
+Ref<Queue> make_queue(Context& context, Device& device, Request request) {
   Session& session = context.session();
   auto queue = make<Queue>(session, context, device, request.properties, std::move(request.given));
   wire::CreateQueue message;
@@ -150,10 +148,22 @@ cl_command_queue create_queue(Context& context, Device& device, Request request)
   message.device = device.index();
   message.properties = request.for_worker;
   session.create(*queue, message);
-  return give_handle(std::move(queue));
+  return queue;
+}
+
+cl_command_queue create_queue(Context& context, Device& device, Request request) {
+  ensure(context.has_device(device), CL_INVALID_DEVICE);
+  ensure_properties(device, request.properties);
+  return give_handle(make_queue(context, device, std::move(request)));
 }
 
 }  // namespace
+
+Ref<Queue> Queue::transfers() {
+  const std::lock_guard lock(transfers_mutex_);
+  if (!transfers_) transfers_ = make_queue(context(), device_, {});
+  return transfers_;
+}
 
 namespace entry {
 

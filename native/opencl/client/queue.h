@@ -35,7 +35,14 @@ class Queue final : public Typed<Queue> {
     return complete_.load(std::memory_order_acquire) >= number;
   }
   void set_complete(std::uint64_t number) noexcept;
+  // The command is complete, and so is the queue up to it, if it was up to the one before.
+  void set_complete_after_all(std::uint64_t number) noexcept {
+    if (in_order() || is_complete(number - 1)) set_complete(number);
+  }
   bool idle() const { return is_complete(sent()); }
+
+  // A queue of the same device, in order, for transfers that the client adds.
+  Ref<Queue> transfers();
 
   // Reads whose bytes have not arrived, by the number of their command.
   void read_begins(std::uint64_t number);
@@ -54,6 +61,8 @@ class Queue final : public Typed<Queue> {
   std::mutex reads_mutex_;
   std::multiset<std::uint64_t> reads_;
   std::atomic<std::size_t> read_count_{0};
+  std::mutex transfers_mutex_;
+  Ref<Queue> transfers_;  // made when first needed
 };
 
 // Waits until everything sent so far is complete and its bytes are here: one round trip. Returns

@@ -371,6 +371,24 @@ void Session::expect_read(std::uint64_t ticket, std::unique_ptr<Transfer> transf
   reads_.emplace(ticket, std::move(transfer));
 }
 
+bool Session::awaits_bytes(const std::byte* at, std::size_t size) {
+  const std::lock_guard lock(reads_mutex_);
+  return std::ranges::any_of(reads_,
+                             [&](const auto& read) { return read.second->goes_to(at, size); });
+}
+
+void Session::when_gone(wire::Id id, std::function<void()> then) {
+  callbacks_.expect();
+  {
+    const std::lock_guard lock(gone_mutex_);
+    if (gone_.erase(id) == 0 && !lost()) {
+      when_gone_.emplace(id, std::move(then));
+      return;
+    }
+  }
+  callbacks_.deliver(std::move(then));
+}
+
 std::byte* Session::place_of_read(std::uint64_t ticket, std::size_t size) {
   const std::lock_guard lock(reads_mutex_);
   const auto at = reads_.find(ticket);

@@ -21,6 +21,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,7 @@
 #include "opencl/client/device.h"
 #include "opencl/client/object.h"
 #include "opencl/client/svm_table.h"
+#include "opencl/client/unfinished.h"
 #include "transport/channel.h"
 
 namespace tessera::client {
@@ -160,6 +162,12 @@ class Session {
 
   // Transfers of data to the client, by ticket.
   void expect_read(std::uint64_t ticket, std::unique_ptr<Transfer> transfer);
+  // Bytes of a read are still to arrive somewhere in [at, at + size).
+  bool awaits_bytes(const std::byte* at, std::size_t size);
+  Unfinished& unfinished() { return unfinished_; }
+  // Runs `then` on the callback thread when the worker says that the memory object with this id,
+  // which it was asked to watch, is destroyed. Also while a message is handled.
+  void when_gone(wire::Id id, std::function<void()> then);
 
   Account& account() { return account_; }
   BuildList& builds() { return builds_; }
@@ -197,6 +205,8 @@ class Session {
   void handle(const wire::LeaseLimits& message, Incoming& incoming);
   void handle(const wire::EventDone& message, Incoming& incoming);
   void handle(const wire::EventState& message, Incoming& incoming);
+  void handle(const wire::EventsDone& message, Incoming& incoming);
+  void handle(const wire::ObjectGone& message, Incoming& incoming);
   void handle(const wire::ReadDone& message, Incoming& incoming);
   void handle(const wire::BuildLog& message, Incoming& incoming);
   void handle(const wire::KernelFacts& message, Incoming& incoming);
@@ -253,6 +263,11 @@ class Session {
 
   std::mutex reads_mutex_;
   std::map<std::uint64_t, std::unique_ptr<Transfer>> reads_;
+
+  Unfinished unfinished_;
+  std::mutex gone_mutex_;
+  std::map<wire::Id, std::function<void()>> when_gone_;
+  std::set<wire::Id> gone_;  // whose release is still to come
 
   std::mutex parked_mutex_;
   std::vector<wire::Id> parked_;

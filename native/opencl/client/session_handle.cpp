@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::size_t kMaxFacts = 4096;
 constexpr std::size_t kMaxFormatLists = 256;
+// Destroyed objects that the program has not released: only those that could not be made.
+constexpr std::size_t kMaxGone = 1'000'000;
 
 // A program reads these to their NUL: there must be none before their end.
 bool fits_platform(std::string_view text) {
@@ -79,6 +81,27 @@ void Session::handle(const wire::EventState& message, Incoming&) {
     throw ChannelClosed("the worker sent an event's state that is none");
   }
   if (const Ref<Event> event = find<Event>(message.event)) event->on_state(message.status);
+}
+
+void Session::handle(const wire::EventsDone& message, Incoming&) {
+  for (const wire::Id id : message.events) {
+    if (const Ref<Event> event = find<Event>(id)) event->on_done(CL_COMPLETE, {});
+  }
+}
+
+void Session::handle(const wire::ObjectGone& message, Incoming&) {
+  std::function<void()> then;
+  {
+    const std::lock_guard lock(gone_mutex_);
+    if (auto node = when_gone_.extract(message.target)) {
+      then = std::move(node.mapped());
+    } else if (gone_.size() < kMaxGone) {
+      gone_.insert(message.target);
+    } else {
+      throw ChannelClosed("the worker destroyed objects that nobody asked about");
+    }
+  }
+  if (then) callbacks_.deliver(std::move(then));
 }
 
 void Session::handle(const wire::ReadDone& message, Incoming& incoming) {
@@ -164,6 +187,12 @@ void Session::tell_of_loss() {
     });
   }
   for (const auto& event : events) event->on_session_lost();
+  std::map<wire::Id, std::function<void()>> gone;
+  {
+    const std::lock_guard lock(gone_mutex_);
+    gone.swap(when_gone_);
+  }
+  for (auto& [id, then] : gone) callbacks_.deliver(std::move(then));
   on_session_lost(*this);
   for (const auto& context : contexts) {
     if (context->notify().function == nullptr) continue;

@@ -102,6 +102,7 @@ class Search {
     Charge charge(session().account(), context_.devices(), message_.size);
     UniqueFd pages = shared ? session().take_descriptor(base) : UniqueFd();
     if (shared && !pages) return false;
+    if (shared) session().unfinished().note_visible_kernels();
     return session().svm().add(context_, base, message_.size, std::move(charge), std::move(pages));
   }
 

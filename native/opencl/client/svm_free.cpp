@@ -3,8 +3,8 @@
 
 #include "generated/client_entries.h"
 #include "opencl/client/command.h"
+#include "opencl/client/host_work.h"
 #include "opencl/client/svm.h"
-#include "opencl/client/svm_host_work.h"
 
 namespace tessera::client {
 namespace {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -19,12 +20,14 @@
 namespace tessera::client {
 
 class Context;
+struct ReadState;  // transfer.h
 
 // One clEnqueueSVMMap that is not yet unmapped.
 struct SvmMapping {
   const void* pointer;
   std::size_t size;
   bool writes;
+  std::shared_ptr<const ReadState> read;  // that brings the contents; null where none does
 };
 
 // The allocations of a session, by their addresses.

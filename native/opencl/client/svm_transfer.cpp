@@ -8,8 +8,8 @@
 #include "generated/messages_event.h"
 #include "generated/messages_svm.h"
 #include "opencl/client/command.h"
+#include "opencl/client/host_work.h"
 #include "opencl/client/svm.h"
-#include "opencl/client/svm_host_work.h"
 
 namespace tessera::client {
 namespace {
@@ -20,19 +20,20 @@ std::uint64_t address_of(const void* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer);
 }
 
-void read(Command& command, const void* from, void* to, size_t size, bool blocking) {
+std::shared_ptr<const ReadState> read(Command& command, const void* from, void* to, size_t size,
+                                      bool blocking) {
   const ReadBox box{.at = static_cast<std::byte*>(to), .row_bytes = size};
-  command.read<wire::SvmRead>({size, 1, 1}, 1, box, blocking,
-                              [&](wire::SvmRead& message, const Piece& piece) {
-                                message.address = address_of(from) + piece.offset[0];
-                                message.size = piece.region[0];
-                              });
+  return command.read<wire::SvmRead>({size, 1, 1}, 1, box, blocking,
+                                     [&](wire::SvmRead& message, const Piece& piece) {
+                                       message.address = address_of(from) + piece.offset[0];
+                                       message.size = piece.region[0];
+                                     });
 }
 
 void write(Command& command, const void* from, const void* to, size_t size) {
   const WriteBox box{.at = static_cast<const std::byte*>(from), .row_bytes = size};
-  command.write<wire::SvmWrite>({size, 1, 1}, 1, box,
-                                [&](wire::SvmWrite& message, const Piece& piece) {
+  command.write<wire::SvmWrite>({size, 1, 1}, 1, box, false,
+                                [to](wire::SvmWrite& message, const Piece& piece) {
                                   message.address = address_of(to) + piece.offset[0];
                                 });
 }
@@ -89,9 +90,15 @@ void copy(const Copy& wanted, bool blocking, cl_event* event) {
       to_svm ? copy_in_worker(wanted, place) : copy_in_program(wanted, place);
     });
   }
-  Command command(wanted.queue, CL_COMMAND_SVM_MEMCPY, wanted.count, wanted.wait_list, event);
-  if (from_svm) return read(command, wanted.from, wanted.to, wanted.size, blocking);
-  write(command, wanted.from, wanted.to, wanted.size);
+  if (from_svm) {
+    Command command(wanted.queue, CL_COMMAND_SVM_MEMCPY, wanted.count, wanted.wait_list, event);
+    read(command, wanted.from, wanted.to, wanted.size, blocking);
+    return;
+  }
+  enqueue_and_wait(blocking, event, [&](cl_event* place) {
+    Command command(wanted.queue, CL_COMMAND_SVM_MEMCPY, wanted.count, wanted.wait_list, place);
+    write(command, wanted.from, wanted.to, wanted.size);
+  });
 }
 
 // What clEnqueueSVMMap was asked for.
@@ -120,17 +127,13 @@ void map(const Map& wanted, bool blocking, cl_event* event) {
   SvmTable& table = queue.session().svm();
   const bool nothing_to_read = (wanted.flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0 ||
                                table.shares_pages(address_of(wanted.pointer));
-  table.add_mapping({wanted.pointer, wanted.size, (wanted.flags & kWriting) != 0});
-  try {
-    enqueue_and_wait(blocking && nothing_to_read, event, [&](cl_event* place) {
-      Command command(wanted.queue, CL_COMMAND_SVM_MAP, wanted.count, wanted.wait_list, place);
-      if (nothing_to_read) return command.post_nothing();
-      read(command, wanted.pointer, wanted.pointer, wanted.size, blocking);
-    });
-  } catch (...) {
-    table.take_mapping(wanted.pointer);
-    throw;
-  }
+  SvmMapping mapping{wanted.pointer, wanted.size, (wanted.flags & kWriting) != 0, nullptr};
+  enqueue_and_wait(blocking && nothing_to_read, event, [&](cl_event* place) {
+    Command command(wanted.queue, CL_COMMAND_SVM_MAP, wanted.count, wanted.wait_list, place);
+    if (nothing_to_read) return command.post_nothing();
+    mapping.read = read(command, wanted.pointer, wanted.pointer, wanted.size, blocking);
+  });
+  table.add_mapping(mapping);
 }
 
 void ensure_ranges(const Context& context, cl_uint count, const void** pointers,
@@ -195,8 +198,10 @@ cl_int CL_API_CALL clEnqueueSVMUnmap(cl_command_queue command_queue, void* svm_p
     ensure(svm_ptr != nullptr && is_svm(command.context(), svm_ptr, 1), CL_INVALID_VALUE);
     SvmTable& table = command.session().svm();
     const auto mapping = table.take_mapping(svm_ptr);
+    const bool untouched = mapping && mapping->read != nullptr &&
+                           !mapping->read->landed.load(std::memory_order_acquire);
     const bool nothing_to_write =
-        !mapping || !mapping->writes || table.shares_pages(address_of(svm_ptr));
+        !mapping || !mapping->writes || untouched || table.shares_pages(address_of(svm_ptr));
     if (nothing_to_write) return command.post_nothing();
     write(command, svm_ptr, svm_ptr, mapping->size);
   });

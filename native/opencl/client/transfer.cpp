@@ -90,13 +90,18 @@ void Transfer::fail(cl_int status) {
   end(status);
 }
 
+bool Transfer::goes_to(const std::byte* at, std::size_t size) const {
+  return to_.at < at + size && at < to_.at + extent(to_);
+}
+
 void Transfer::end(cl_int status) {
   ReadState& read = *read_;
   cl_int good = CL_SUCCESS;
   if (status < 0) read.status.compare_exchange_strong(good, status);
   if (read.left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   read.queue->read_ends(read.number);
-  if (read.keeps) read.keeps->read_ended();
+  read.queue->session().unfinished().end_read();
+  read.landed.store(true, std::memory_order_release);
   if (read.event) read.event->on_transfer_done(read.status.load());
   read.finished.store(true, std::memory_order_release);
 }

@@ -31,6 +31,13 @@ struct HostBox {
 using ReadBox = HostBox<std::byte>;
 using WriteBox = HostBox<const std::byte>;
 
+// From its first byte to behind its last one.
+template <class Byte>
+std::size_t extent(const HostBox<Byte>& box) {
+  if (box.bytes() == 0) return 0;
+  return (box.slices - 1) * box.slice_pitch + (box.rows - 1) * box.row_pitch + box.row_bytes;
+}
+
 // One stretch of memory, without gaps?
 template <class Byte>
 bool is_whole(const HostBox<Byte>& box) {
@@ -77,12 +84,14 @@ HostBox<Byte> part_of(const HostBox<Byte>& whole, const Piece& piece, std::size_
 struct ReadState {
   Ref<Event> event;  // may be empty
   Ref<Queue> queue;
-  Ref<Mem> keeps;  // whose shadow is written; may be empty
+  Ref<Mem> keeps;  // whose shadow is written, and has to stay; may be empty
   std::uint64_t number = 0;
   bool past_caches = false;
   std::atomic<std::size_t> left{0};
   std::atomic<cl_int> status{CL_SUCCESS};
-  std::atomic<bool> finished{false};
+  std::atomic<bool> landed{
+      false};  // nothing is written any more; true before the event is complete
+  std::atomic<bool> finished{false};  // the event knows it too
 };
 
 // One piece of it under way.
@@ -98,6 +107,8 @@ class Transfer {
   bool arrive(cl_int status, const Bulk& bulk);
   // Ends the piece without bytes.
   void fail(cl_int status);
+  // Some of its bytes may belong in [at, at + size).
+  bool goes_to(const std::byte* at, std::size_t size) const;
 
  private:
   void end(cl_int status);

@@ -4,31 +4,19 @@
 namespace tessera::worker {
 namespace {
 
-// Reported events are dropped from a queue's list when it has grown by this many.
-constexpr std::size_t kPruneAt = 1024;
-
 // What a blocked command costs besides its records.
 constexpr std::size_t kBlockedCost = 512;  // bytes
 
-void prune(std::vector<std::weak_ptr<EventEntry>>& watched) {
-  std::erase_if(watched, [](const auto& weak) {
-    const auto event = weak.lock();
-    if (event == nullptr) return true;
-    const std::lock_guard lock(event->report);
-    return event->reported || event->released;
-  });
-}
-
 // Whether a command keeps the device busy; the others only order those that do.
 bool uses_device(wire::Opcode opcode) {
-  return opcode != wire::Opcode::enqueue_marker && opcode != wire::Opcode::enqueue_barrier &&
-         opcode != wire::Opcode::svm_free;
-}
-
-// A marker or a barrier without a list waits for all that its queue holds, and with one for nothing
-// else.
-bool touches_memory(wire::Opcode opcode) {
-  return opcode != wire::Opcode::enqueue_marker && opcode != wire::Opcode::enqueue_barrier;
+  switch (opcode) {
+    case wire::Opcode::enqueue_marker:
+    case wire::Opcode::enqueue_barrier:
+    case wire::Opcode::enqueue_nothing:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
@@ -40,14 +28,19 @@ Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<cons
       queue_(session.objects().share<QueueEntry>(queue)),
       context_(queue_->context),
       event_id_(event),
-      scrub_(touches_memory(opcode) ? context_->scrubbing.pending() : nullptr),
+      // A marker or a barrier without a list waits for all that its queue holds, and with one for
+      // nothing else.
+      scrub_(uses_device(opcode) ? context_->scrubbing.pending() : nullptr),
+      fences_(uses_device(opcode) ? context_->fences.before(queue_->id)
+                                  : std::vector<Retained<cl_event>>()),
       followed_(session.may_fail_later()) {
   if (event_id_ != 0) session.objects().require_new(event_id_);
   check(queue_->poison);
-  const std::size_t count = wait_list.size() + (scrub_.get() != nullptr ? 1 : 0);
+  const std::size_t count = wait_list.size() + (scrub_.get() != nullptr ? 1 : 0) + fences_.size();
   if (count > kInline) many_.resize(count);
   for (const Id id : wait_list) add_wait(waits_++, id);
   if (scrub_.get() != nullptr) wait_at(waits_++) = scrub_.get();
+  for (const auto& fence : fences_) wait_at(waits_++) = fence.get();
 }
 
 Command::~Command() {
@@ -116,23 +109,20 @@ void Command::succeeded() {
   entry->context = context_;
   entry->queue = queue_;
   entry->number = queue_->enqueued;
-  if (entry->poison != CL_SUCCESS) {
-    session_.callbacks().report(*entry, entry->poison);
-    return;
-  }
+  if (entry->poison != CL_SUCCESS) return session_.callbacks().report_end(*entry, entry->poison);
   clRetainEvent(event_);
   entry->handle = event_;
   entry->profiling = queue_->profiling;
   entry_ = entry;
 }
 
-bool Command::is_fence() const {
+bool Command::waits_for_all() const {
   return waits_ == 0 &&
          (opcode_ == wire::Opcode::enqueue_marker || opcode_ == wire::Opcode::enqueue_barrier);
 }
 
 void Command::foresee() {
-  causes_ = session_.blocked().causes(*queue_, waited_, is_fence());
+  causes_ = session_.blocked().causes(*queue_, waited_, waits_for_all());
   if (causes_.any()) session_.blocked().prepare(*queue_);
 }
 
@@ -160,7 +150,7 @@ void Command::remember() {
   command->uses = std::move(used_);
   command->handle = std::make_shared<Retained<cl_event>>(event_);
   command->barrier = opcode_ == wire::Opcode::enqueue_barrier;
-  command->fence = is_fence();
+  command->fence = waits_for_all();
   if (gate_of_device() != nullptr) {
     command->flight.event = event_;
     command->flight.cost = cost_ != nullptr ? cost_ : session_.transfer_cost();
@@ -183,7 +173,19 @@ void Command::let_go() {
 }
 
 void Command::announce() {
-  if (entry_ != nullptr && entry_->profiling) session_.watch(entry_);
+  if (entry_ == nullptr) return;
+  session_.completions().add(event_, entry_);
+  if (entry_->profiling) session_.callbacks().watch(entry_);
+}
+
+void Command::fence() {
+  // Whoever takes what waits for himself for complete has no order from it, and others no harm.
+  if (!blocked_.expired()) return;
+  context_->fences.add(event_, queue_->id, !queue_->out_of_order);
+  if (const cl_event first = context_->fences.too_many(); first != nullptr) {
+    const Retained<cl_event> held(first);
+    session_.unlocked([&] { clWaitForEvents(1, &first); });
+  }
 }
 
 void Command::failed() {
@@ -194,21 +196,9 @@ void Command::failed() {
     entry->context = context_;
     entry->queue = queue_;
     entry->poison = status_;
-    session_.callbacks().report(*entry, status_);
+    session_.callbacks().report_end(*entry, status_);
   }
   session_.answers().deferred_error(queue_->id, status_, opcode_);
-}
-
-void Session::watch(const std::shared_ptr<EventEntry>& event) {
-  if (const auto queue = event->queue.lock(); queue != nullptr && !event->watched) {
-    auto& watched = queue->watched;
-    if (watched.size() >= queue->prune_at) {
-      prune(watched);
-      queue->prune_at = watched.size() * 2 + kPruneAt;
-    }
-    watched.push_back(event);
-  }
-  callbacks_.watch(event);
 }
 
 }  // namespace tessera::worker

@@ -76,10 +76,11 @@ class Command {
     return status_;
   }
   cl_event own_event() const { return event_; }
-  // A command that brings data calls hold_news() before it runs, and announce() when PendingReads
-  // knows of the data: the client must not hear of the command's end earlier.
+  // A command that brings data calls hold_news() before it runs, and tells Completions of itself
+  // when its data has a place: the client must not hear of the command's end earlier.
   void hold_news() { news_held_ = true; }
-  void announce();
+  // The client takes the command, which has an event of its own, for complete.
+  void fence();
   // The event that the client has for this command; null where it has none.
   const std::shared_ptr<EventEntry>& event_entry() const { return entry_; }
   // Empty for a command that can run.
@@ -99,12 +100,13 @@ class Command {
   Gate* gate_of_device() const;
   void tell(Gate& gate);
   void succeeded();
+  void announce();
   void failed();
   // Finds what the command would wait for, before it is enqueued; keeps what a blocked command
   // needs to be enqueued again, after.
   void foresee();
   void remember();
-  bool is_fence() const;
+  bool waits_for_all() const;
 
   Session& session_;
   const wire::Opcode opcode_;
@@ -118,7 +120,8 @@ class Command {
   std::uint64_t estimate_ns_ = 0;
   bool news_held_ = false;
   cl_int status_ = CL_SUCCESS;
-  const Retained<cl_event> scrub_;  // what fresh memory still waits for
+  const Retained<cl_event> scrub_;                // what fresh memory still waits for
+  const std::vector<Retained<cl_event>> fences_;  // what the client takes for complete
   std::size_t waits_ = 0;
   std::array<cl_event, kInline> few_;
   std::vector<cl_event> many_;

@@ -135,7 +135,7 @@ void Session::handle(const wire::WriteBuffer& m, Incoming& incoming) {
   const std::uint64_t size = incoming.bulk.size();
   if (buffer.shape.image()) command.check(CL_INVALID_MEM_OBJECT);
   if (!within(m.offset, size, buffer.shape.size)) command.check(CL_INVALID_VALUE);
-  write_from_bulk(command, incoming, size,
+  write_from_bulk(command, incoming, size, m.fence != 0,
                   [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                       cl_event* event) {
                     return clEnqueueWriteBuffer(queue, buffer.handle, CL_FALSE, m.offset, size,
@@ -160,7 +160,7 @@ void Session::handle(const wire::WriteBufferRect& m, Incoming& incoming) {
   Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
   const MemEntry& buffer = command.mem(m.buffer);
   command.check(check_rect(buffer.shape, m.origin, m.region, m.row_pitch, m.slice_pitch));
-  write_from_bulk(command, incoming, packed_size(m.region),
+  write_from_bulk(command, incoming, packed_size(m.region), m.fence != 0,
                   [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                       cl_event* event) {
                     return clEnqueueWriteBufferRect(queue, buffer.handle, CL_FALSE, m.origin.data(),

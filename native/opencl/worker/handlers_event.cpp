@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "opencl/worker/event_status.h"
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
@@ -48,35 +49,51 @@ void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
     if (m.status < CL_COMPLETE) event.poison = m.status;
     status = set_user_event(event, m.status);
     --open_user_events_;
-    if (m.status < CL_COMPLETE) report_failed();
+    if (m.status < CL_COMPLETE) {
+      // What waited for it has failed with it, and is told at once, asked for or not.
+      completions_.tell();
+      callbacks_.catch_up();
+      channel_.flush();
+    }
   }
   if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
 }
 
-// What waited for the failed event has failed with it. It is told at once, asked for or not, and in
-// the order of the commands: a program that sees the last one failed looks at the others next.
-void Session::report_failed() {
-  std::vector<EventEntry*> events;
-  objects_.each<EventEntry>([&](EventEntry& event) {
-    if (!event.user) events.push_back(&event);
-  });
-  std::ranges::sort(events, {}, [](const EventEntry* event) { return event->id; });
-  for (EventEntry* event : events) callbacks_.report_if_ended(*event);
-  callbacks_.catch_up();
-  channel_.flush();
-}
-
 void Session::handle(const wire::SubscribeEvent& m, Incoming&) {
   const auto event = objects_.share<EventEntry>(m.event);
-  if (event->poison != CL_SUCCESS) return callbacks_.report(*event, event->poison);
+  if (event->poison != CL_SUCCESS) return callbacks_.report_end(*event, event->poison);
   if (m.every_state != 0) {
     event->every_state = true;
     callbacks_.watch_states(event);
   }
-  watch(event);
+  callbacks_.watch(event);
   // Some drivers do not call back for an event that has failed already.
-  callbacks_.report_if_ended(*event);
+  const auto completion = event->completion.lock();
+  if (completion != nullptr && completion->status() <= CL_COMPLETE) {
+    completions_.tell(completion->number + 1);
+  }
   channel_.flush();
+}
+
+// An unmap or a map without bytes: complete when its wait list is, and in order when its queue is.
+// Out of order it is no marker, which without a list waits for the whole queue, and with one does
+// so too in some drivers.
+void Session::handle(const wire::EnqueueNothing& m, Incoming&) {
+  Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
+  cl_mem nothing = nullptr;
+  if (command.queue().out_of_order && command.status() == CL_SUCCESS) {
+    cl_int status = CL_SUCCESS;
+    nothing = command.context().nothing(&status);
+    command.check(status);
+  }
+  const cl_int status = command.run(
+      [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
+        if (nothing == nullptr) return clEnqueueMarkerWithWaitList(queue, count, list, event);
+        return clEnqueueMigrateMemObjects(
+            queue, 1, &nothing, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, count, list, event);
+      },
+      m.fence != 0);
+  if (status == CL_SUCCESS && m.fence != 0) command.fence();
 }
 
 void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
@@ -112,11 +129,19 @@ bool Session::wait_for_events(std::uint64_t sequence, std::span<const Id> ids) {
   status = wait_in_driver(held_back, [&] { return wait_for_each(handles); });
   if (cut_short(before)) return false;
   settle_gates();
-  reads_.send_completed();
+  std::uint64_t position = 0;
   for (const auto& event : events) {
     const auto queue = event->queue.lock();
     if (queue != nullptr && !queue->out_of_order) count_finished(*queue, event->number);
-    callbacks_.report_if_ended(*event);
+    if (const auto completion = event->completion.lock()) {
+      position = std::max(position, completion->number + 1);
+    }
+  }
+  completions_.tell(position);
+  for (const auto& event : events) {
+    if (event->user && event->handle != nullptr && has_ended(event->handle)) {
+      callbacks_.report_end(*event, status_of(event->handle));
+    }
   }
   if (failed && status == CL_SUCCESS) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
   answers_.reply(sequence, status);

@@ -129,7 +129,7 @@ void Session::handle(const wire::WriteImage& m, Incoming& incoming) {
   const std::uint64_t size = command.status() == CL_SUCCESS
                                  ? packed_size(m.region, image.shape.element)
                                  : incoming.bulk.size();
-  write_from_bulk(command, incoming, size,
+  write_from_bulk(command, incoming, size, m.fence != 0,
                   [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                       cl_event* event) {
                     return clEnqueueWriteImage(queue, image.handle, CL_FALSE, m.origin.data(),

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "opencl/may_print.h"
 #include "opencl/worker/kernel_facts.h"
 #include "opencl/worker/session.h"
 
@@ -21,12 +22,6 @@ std::span<const std::byte> bytes_of(const Bulk& bulk) {
 
 cl_int why_not(const ProgramEntry& entry) {
   return entry.poison != CL_SUCCESS ? entry.poison : entry.context->poison;
-}
-
-// Programs of this text may print; an include or a macro can hide it.
-bool may_print(std::string_view source) {
-  return source.find("printf") != source.npos || source.find("include") != source.npos ||
-         source.find("##") != source.npos;
 }
 
 bool takes_il(cl_device_id device) {

@@ -72,11 +72,15 @@ void Session::handle(const wire::FinishQueue& m, Incoming& incoming) {
   const std::uint64_t sequence = incoming.sequence;
   const Id queue = m.queue;
   const std::uint64_t upto = objects_.get<QueueEntry>(queue).enqueued;
-  while (!finish(sequence, queue, upto)) wait_until_active();
+  std::uint64_t position = completions_.position();
+  while (!finish(sequence, queue, upto, position)) {
+    wait_until_active();
+    position = Completions::kAll;  // the resume has enqueued anew
+  }
 }
 
 // Waits for the first `upto` commands. False: cut short by a suspend, nothing was answered.
-bool Session::finish(std::uint64_t sequence, Id id, std::uint64_t upto) {
+bool Session::finish(std::uint64_t sequence, Id id, std::uint64_t upto, std::uint64_t position) {
   const auto queue = objects_.share<QueueEntry>(id);
   cl_int status = queue->poison;
   if (status == CL_SUCCESS && queue->finished < upto) {
@@ -91,8 +95,7 @@ bool Session::finish(std::uint64_t sequence, Id id, std::uint64_t upto) {
     count_finished(*queue, upto);
     settle_gates();
   }
-  reads_.send_completed();
-  report_watched(*queue);
+  completions_.tell(position);
   const cl_int deferred = std::exchange(queue->deferred, CL_SUCCESS);
   answers_.reply(sequence, status != CL_SUCCESS ? status : deferred);
   return true;

@@ -24,6 +24,7 @@ void Session::handle(const wire::Release& m, Incoming&) {
       const std::lock_guard lock(event->report);
       event->released = true;
     }
+    completions_.forget(*event);
     abandon(std::move(event));
   }
   if (entry->kind != Kind::queue) return;
@@ -32,6 +33,12 @@ void Session::handle(const wire::Release& m, Incoming&) {
   count_finished(queue, queue.enqueued);
   // A driver may finish a queue before it lets go of it.
   blocking([&] { entry.reset(); });
+}
+
+void Session::handle(const wire::WatchObject& m, Incoming&) {
+  MemEntry& mem = objects_.get<MemEntry>(m.target);
+  mem.watched = true;
+  object_watch_.watch(mem.id, mem.handle);
 }
 
 void Session::handle(const wire::GetDeviceAndHostTimer& m, Incoming& incoming) {

@@ -171,7 +171,7 @@ void Session::handle(const wire::SvmWrite& m, Incoming& incoming) {
   const std::uint64_t size = incoming.bulk.size();
   const SvmRange range = find_svm(command.context(), m.address, size);
   if (range.place == nullptr) command.check(CL_INVALID_VALUE);
-  write_from_bulk(command, incoming, size,
+  write_from_bulk(command, incoming, size, false,
                   [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                       cl_event* event) {
                     const cl_int status = clEnqueueSVMMemcpy(queue, CL_FALSE, range.place, data,

@@ -37,7 +37,16 @@ const char* kind_name(Kind kind) {
   return "object";
 }
 
+cl_mem ContextEntry::nothing(cl_int* status) {
+  constexpr std::size_t kSize = 64;  // bytes
+  if (nothing_ == nullptr) {
+    nothing_ = clCreateBuffer(handle, CL_MEM_READ_WRITE, kSize, nullptr, status);
+  }
+  return nothing_;
+}
+
 ContextEntry::~ContextEntry() {
+  if (nothing_ != nullptr) clReleaseMemObject(nothing_);
   if (ended_event != nullptr) clReleaseEvent(ended_event);
   if (internal_queue != nullptr) clReleaseCommandQueue(internal_queue);
   if (handle != nullptr) clReleaseContext(handle);

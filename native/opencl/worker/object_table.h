@@ -23,8 +23,10 @@
 #include <vector>
 
 #include "base/id_table.h"
+#include "opencl/worker/fences.h"
 #include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
+#include "opencl/worker/retained.h"
 #include "opencl/worker/scrub.h"
 #include "opencl/worker/validate.h"
 #include "wire/codec.h"
@@ -77,6 +79,8 @@ struct ContextEntry final : Entry {
   static constexpr Kind kKind = Kind::context;
   explicit ContextEntry(Id id) : Entry(kKind, id) {}
   ~ContextEntry() override;
+  // A small buffer without contents, made when first needed; null on an error of the driver.
+  cl_mem nothing(cl_int* status);
 
   cl_context handle = nullptr;
   std::vector<std::uint32_t> devices;  // as they are numbered on the wire
@@ -85,8 +89,10 @@ struct ContextEntry final : Entry {
   cl_command_queue internal_queue = nullptr;
   // What stands for events that had ended before a suspend; made when first needed.
   cl_event ended_event = nullptr;
+  cl_mem nothing_ = nullptr;
   bool scrubs = false;  // what it allocates may hold another process's bytes
   Scrubbing scrubbing;
+  Fences fences;
   std::map<std::uint64_t, SvmBlock> svm;  // by the address that the client knows
 };
 
@@ -106,9 +112,6 @@ struct QueueEntry final : Entry {
   cl_int deferred = CL_SUCCESS;
   std::uint64_t enqueued = 0;  // commands, ever
   std::uint64_t finished = 0;  // of them, known to be complete
-  // Events that the client waits to hear of; those reported are dropped now and then.
-  std::vector<std::weak_ptr<EventEntry>> watched;
-  std::size_t prune_at = 1024;
 };
 
 struct MemEntry final : Entry {
@@ -126,6 +129,8 @@ struct MemEntry final : Entry {
   // Counts the objects that the client still holds (MemoryAccount::held); null where nothing is
   // charged.
   std::atomic<std::int64_t>* held = nullptr;
+  // The client is told when the object is destroyed (object_watch.h).
+  bool watched = false;
 };
 
 struct SamplerEntry final : Entry {
@@ -214,7 +219,8 @@ struct KernelEntry final : Entry {
   std::shared_ptr<Cost> cost = std::make_shared<Cost>();  // of a work-item
 };
 
-struct Blocked;  // blocked_commands.h
+struct Blocked;     // blocked_commands.h
+struct Completion;  // completions.h
 
 // Also what the driver's callback holds, so everything below `report` is guarded by it: a callback
 // may run inside a driver call of a thread that holds the session's lock.
@@ -237,6 +243,8 @@ struct EventEntry final : Entry {
   std::vector<std::weak_ptr<Blocked>> gates;
   // The command of this event, as long as it cannot run.
   std::weak_ptr<Blocked> command;
+  // As long as the client has not heard of the command's end.
+  std::weak_ptr<Completion> completion;
 
   std::mutex report;
   cl_int told = CL_QUEUED;         // the last state that event_state told
@@ -303,38 +311,6 @@ class ObjectTable {
   IdTable<std::shared_ptr<Entry>, ForeignIds> entries_;
   std::size_t record_bytes_ = 0;
   std::uint64_t next_serial_ = 1;
-};
-
-// One more reference of a driver's object for as long as a thread may wait without the session's
-// lock.
-template <class Handle>
-class Retained {
- public:
-  explicit Retained(Handle handle) : handle_(handle) {
-    if (handle_ != nullptr) retain(handle_);
-  }
-  Retained(Retained&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  Retained& operator=(Retained&& other) noexcept {
-    std::swap(handle_, other.handle_);
-    return *this;
-  }
-  Retained(const Retained&) = delete;
-  Retained& operator=(const Retained&) = delete;
-  ~Retained() {
-    if (handle_ != nullptr) release(handle_);
-  }
-  Handle get() const { return handle_; }
-
- private:
-  static void retain(cl_command_queue h) { clRetainCommandQueue(h); }
-  static void retain(cl_event h) { clRetainEvent(h); }
-  static void retain(cl_program h) { clRetainProgram(h); }
-  static void retain(cl_context h) { clRetainContext(h); }
-  static void release(cl_command_queue h) { clReleaseCommandQueue(h); }
-  static void release(cl_event h) { clReleaseEvent(h); }
-  static void release(cl_program h) { clReleaseProgram(h); }
-  static void release(cl_context h) { clReleaseContext(h); }
-  Handle handle_;
 };
 
 }  // namespace tessera::worker

@@ -27,17 +27,19 @@ class Callbacks;
 // Of the process, as a driver may call at any time. Any thread; no driver is called.
 class OwedCalls {
  public:
+  using Held = std::vector<std::shared_ptr<void>>;
   struct Call {
     Callbacks* owner;
     cl_event event;
-    std::shared_ptr<void> keeps;  // the event, at least
-    std::function<void(cl_int status)> make;
+    Held keeps;  // the event, at least
+    // Returns what only a thread of ours may let go of.
+    std::function<Held(cl_int status)> make;
     std::uint64_t number = 0;
   };
   struct Seen {
     void* number;
     cl_event event;
-    std::shared_ptr<void> keeps;
+    Held keeps;
   };
 
   static OwedCalls& of_this_process();

@@ -406,6 +406,13 @@ void Saver::write_arguments(const KernelEntry& kernel,
 }
 
 void Saver::write_pending() {
+  for (const auto& [id, entry] : entries_) {
+    if (entry->kind != Kind::mem || entry->poison != CL_SUCCESS) continue;
+    if (!static_cast<const MemEntry&>(*entry).watched) continue;
+    wire::WatchObject watch;
+    watch.target = id;
+    message(watch);
+  }
   each_event(entries_, [&](EventEntry& event) {
     if (!is_open(event) && !is_blocked(event)) return;
     {

@@ -32,8 +32,9 @@ Session::Session(Setup setup)
       output_(channel_, std::move(setup.output)),
       answers_(channel_, *setup.quota, slot_, output_),
       landing_share_(channel_.bulk_ahead()),
-      reads_(answers_),
-      callbacks_(answers_, reads_),
+      completions_(answers_, output_),
+      object_watch_(answers_),
+      callbacks_(answers_, completions_),
       receiver_(channel_, Receiver::Hooks{
                               [this](Incoming& incoming) { dispatch(incoming); },
                               [this] { return busy_queues_.load(std::memory_order_relaxed) == 0; },
@@ -261,16 +262,6 @@ void Session::count_finished(QueueEntry& queue, std::uint64_t upto) {
   if (upto <= queue.finished) return;
   queue.finished = upto;
   if (idle(queue)) busy_queues_.fetch_sub(1, std::memory_order_relaxed);
-}
-
-void Session::report_watched(QueueEntry& queue) {
-  std::erase_if(queue.watched, [&](const auto& weak) {
-    const auto event = weak.lock();
-    if (event == nullptr) return true;
-    callbacks_.report_if_ended(*event);
-    const std::lock_guard lock(event->report);
-    return event->reported || event->released;
-  });
 }
 
 }  // namespace tessera::worker

@@ -40,14 +40,15 @@
 #include "opencl/worker/answer.h"
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
+#include "opencl/worker/completions.h"
 #include "opencl/worker/gate.h"
 #include "opencl/worker/landing.h"
 #include "opencl/worker/memory_account.h"
 #include "opencl/worker/nap_length.h"
 #include "opencl/worker/object_table.h"
+#include "opencl/worker/object_watch.h"
 #include "opencl/worker/output.h"
 #include "opencl/worker/pause.h"
-#include "opencl/worker/pending_reads.h"
 #include "opencl/worker/pinned_bulk.h"
 #include "opencl/worker/receiver.h"
 #include "opencl/worker/state.h"
@@ -103,7 +104,7 @@ class Session {
   Answers& answers() { return answers_; }
   MemoryAccount& memory() { return memory_; }
   Callbacks& callbacks() { return callbacks_; }
-  PendingReads& reads() { return reads_; }
+  Completions& completions() { return completions_; }
   PinnedBulk& pinned() { return pinned_; }
   WindowShare& landing_share() { return landing_share_; }
   SessionSlot& slot() { return slot_; }
@@ -178,10 +179,6 @@ class Session {
   cl_command_queue internal_queue(ContextEntry& context, cl_int* status);
   // An event of `context` that has ended well, for one that did so before a suspend.
   cl_event ended_event(ContextEntry& context, cl_int* status);
-  // event_done will be sent when the event ends, and before a finish of its queue is answered.
-  void watch(const std::shared_ptr<EventEntry>& event);
-  // Sends event_done for every watched event of the queue that has ended.
-  void report_watched(QueueEntry& queue);
   // A command was enqueued: the device is busy until the queue is known to be finished.
   void count_command(QueueEntry& queue);
   // Every command up to number `upto` (QueueEntry::enqueued) is complete.
@@ -199,6 +196,7 @@ class Session {
     std::shared_ptr<Retained<cl_event>> event;
     std::weak_ptr<Blocked> command;  // empty when it can run
     std::uint64_t number = 0;        // in its queue
+    std::uint64_t position = 0;      // among completions: behind what it waits for
     std::unique_ptr<Landing> landing;
   };
   // A thread goes on to wait for the read with this ticket after the resume.
@@ -265,6 +263,8 @@ class Session {
   TESSERA_HANDLES(WaitForEvents);
   TESSERA_HANDLES(EnqueueMarker);
   TESSERA_HANDLES(EnqueueBarrier);
+  TESSERA_HANDLES(EnqueueNothing);
+  TESSERA_HANDLES(WatchObject);
   TESSERA_HANDLES(SvmAlloc);
   TESSERA_HANDLES(SvmFree);
   TESSERA_HANDLES(SvmMemcpy);
@@ -289,11 +289,12 @@ class Session {
   void quiesce();
   void drain();
   void report_ended();
+  std::set<Id> needed_objects() const;
   void give_devices_back();
   void wait_for_freed_memory();
   void end(const char* reason);
   bool wait_for_events(std::uint64_t sequence, std::span<const Id> ids);
-  bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto);
+  bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto, std::uint64_t position);
   void fail_user_events();
   cl_int set_user_event(EventEntry& event, cl_int status);
   void enter_all(const std::vector<Gate*>& gates);
@@ -301,7 +302,6 @@ class Session {
   Gate* gate_of(const Blocked& command) const {
     return command.flight.event != nullptr ? gate(command.queue->device) : nullptr;
   }
-  void report_failed();
   std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;
@@ -334,7 +334,8 @@ class Session {
   Output output_;
   Answers answers_;
   WindowShare landing_share_;
-  PendingReads reads_;
+  Completions completions_;
+  ObjectWatch object_watch_;
   PinnedBulk pinned_;
   std::deque<Notifier> notifiers_;
   Callbacks callbacks_;

@@ -134,17 +134,31 @@ void Session::drain() {
 
 // Whatever has ended is told before the state is written, so that it need not be told afterwards.
 void Session::report_ended() {
-  reads_.send_completed();
-  std::vector<EventEntry*> events;
-  objects_.each<EventEntry>([&](EventEntry& event) {
-    if (event.watched || event.profiling) events.push_back(&event);
-  });
-  std::ranges::sort(events, {}, [](const EventEntry* event) { return event->id; });
-  for (EventEntry* event : events) callbacks_.report_if_ended(*event);
+  completions_.tell();
   channel_.flush();
 }
 
+// What the client still has, and what its blocked commands use.
+std::set<Id> Session::needed_objects() const {
+  std::set<Id> needed;
+  const auto add = [&](const Entry& entry) {
+    if (entry.kind != Kind::mem) return;
+    for (const auto* mem = static_cast<const MemEntry*>(&entry); mem != nullptr;
+         mem = mem->parent.get()) {
+      needed.insert(mem->id);
+    }
+  };
+  objects_.each_of_any_kind([&](const auto& entry) { add(*entry); });
+  for (const auto& [number, command] : blocked_.all()) {
+    for (const auto& used : command->uses) add(*used);
+  }
+  return needed;
+}
+
 void Session::give_devices_back() {
+  if (object_watch_.any()) {
+    object_watch_.pause([needed = needed_objects()](Id id) { return needed.contains(id); });
+  }
   ObjectTable objects = std::exchange(objects_, ObjectTable());
   auto abandoned = std::exchange(abandoned_, {});
   BlockedCommands blocked = std::exchange(blocked_, BlockedCommands());
@@ -167,7 +181,7 @@ void Session::give_devices_back() {
     // Should the driver run it all the same, the lease pays for it.
     if (Gate* const before = gate_of(*command)) before->entered(command->flight);
   }
-  reads_.forget();
+  completions_.forget_all();
   objects.each<EventEntry>(fail);
   for (const auto& event : abandoned) fail(*event);
   objects.each<QueueEntry>([&](QueueEntry& queue) {

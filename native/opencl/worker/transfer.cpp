@@ -6,31 +6,26 @@
 namespace tessera::worker {
 namespace {
 
-cl_int wait_for(cl_event event) {
-  const cl_int waited = clWaitForEvents(1, &event);
-  if (waited != CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST) return waited;
-  cl_int reason = waited;
-  clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof reason, &reason, nullptr);
-  return reason < CL_COMPLETE ? reason : waited;
-}
-
 Session::HeldRead as_held(Command& command, std::unique_ptr<Landing> landing) {
   return {command.shared_queue(),
           command.event_entry(),
           std::make_shared<Retained<cl_event>>(command.own_event()),
           command.blocked(),
           command.queue().enqueued,
+          command.session().completions().position(),
           std::move(landing)};
 }
 
 void answer_read(Session& session, std::uint64_t ticket, Session::HeldRead read, cl_int status) {
-  session.reads().send_completed();
-  session.report_watched(*read.queue);
+  if (read.entry != nullptr) {
+    session.completions().add(read.event->get(), read.entry);
+    read.position = session.completions().position();
+  }
+  session.completions().tell(read.position);
   const cl_int deferred = std::exchange(read.queue->deferred, CL_SUCCESS);
   const cl_int answer = status != CL_SUCCESS ? status : deferred;
   session.answers().read_done(ticket, answer,
                               answer == CL_SUCCESS ? read.landing->payload() : Bulk(), true);
-  if (read.entry != nullptr && read.entry->profiling) session.watch(read.entry);
 }
 
 // Waits for the read and answers. A suspend may take it off the device; then the resume enqueues it
@@ -44,8 +39,9 @@ void finish_blocking(Command& command, const ReadRequest& request,
   for (;;) {
     const std::uint64_t before = session.epoch();
     const auto held_back = [&] { return !read.command.expired(); };
+    const cl_event event = read.event->get();
     const cl_int status =
-        session.wait_in_driver(held_back, [&] { return wait_for(read.event->get()); });
+        session.wait_in_driver(held_back, [&] { return clWaitForEvents(1, &event); });
     if (!session.cut_short(before)) {
       if (!read.queue->out_of_order) session.count_finished(*read.queue, read.number);
       session.settle_gates();
@@ -60,14 +56,13 @@ void finish_blocking(Command& command, const ReadRequest& request,
 }
 
 void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
-  Session& session = command.session();
-  PendingReads& reads = session.reads();
-  auto read = reads.add(command.own_event(), request.ticket, std::move(landing));
-  session.callbacks().when_done(command.own_event(),
-                                [&reads, read](cl_int status) { reads.finish(*read, status); });
+  Completions& completions = command.session().completions();
+  const auto read = completions.add_read(command.own_event(), command.event_entry(), request.ticket,
+                                         std::move(landing));
+  if (command.event_entry() != nullptr) command.event_entry()->watched = true;
+  command.session().callbacks().watch(read);
   // Some drivers do not call back for an event that has failed already.
-  reads.finish_if_ended(*read);
-  command.announce();
+  if (read->status() < CL_COMPLETE) completions.tell(read->number + 1);
   clFlush(command.queue().handle);
 }
 
@@ -101,7 +96,7 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
   }
 }
 
-void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size,
+void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size, bool fence,
                      const Enqueue& enqueue) {
   if (incoming.bulk.size() != size) throw ProtocolError("a write with another size than its bulk");
   if (size == 0) command.check(CL_INVALID_VALUE);
@@ -112,9 +107,9 @@ void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size,
         return enqueue(queue, payload->data(), count, list, event);
       },
       true);
-  if (status == CL_SUCCESS) {
-    command.session().callbacks().when_done(command.own_event(), [payload](cl_int) {});
-  }
+  if (status != CL_SUCCESS) return;
+  command.session().callbacks().when_done(command.own_event(), [payload](cl_int) {});
+  if (fence) command.fence();
 }
 
 }  // namespace tessera::worker

@@ -28,8 +28,8 @@ struct ReadRequest {
 void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue& enqueue);
 
 // Enqueues a write of the message's bulk, which must have `size` bytes (else ProtocolError), and
-// keeps it until the driver has read it.
-void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size,
+// keeps it until the driver has read it. `fence`: the client takes the write for complete.
+void write_from_bulk(Command& command, Incoming& incoming, std::uint64_t size, bool fence,
                      const Enqueue& enqueue);
 
 }  // namespace tessera::worker

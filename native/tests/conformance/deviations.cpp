@@ -15,6 +15,7 @@ constexpr const char* kCrashes = "reads through the null pointer";
 constexpr const char* kAborts = "ends the process: not implemented";
 constexpr const char* kOtherCode = "refuses it with another code";
 constexpr const char* kHangs = "never comes back";
+constexpr const char* kSucceeds = "says that it succeeded";
 constexpr const char* kKind = "looks at a handle's value only, not at what it stands for";
 
 }  // namespace
@@ -66,6 +67,7 @@ const std::map<std::string, const char*>& deviations() {
       {"clEnqueueCopyImageToBuffer.null_buffer", kCrashes},
       {"clEnqueueFillBuffer.in_a_forked_child_answers_or_refuses",
        "its threads are not in the child"},
+      {"clEnqueueMapBuffer.blocking_behind_a_failed_event", kSucceeds},
       {"clEnqueueMapBuffer.invalidate_and_read", kAccepts},
       {"clEnqueueMapBuffer.unknown_flag", kAccepts},
       {"clEnqueueMapImage.unknown_flag", kAccepts},
@@ -78,6 +80,7 @@ const std::map<std::string, const char*>& deviations() {
       {"clEnqueueNDRangeKernel.wait_list_with_a_null_event", kAccepts},
       {"clEnqueueNDRangeKernel.wait_list_without_count", kAccepts},
       {"clEnqueueReadBuffer.blocking_behind_a_failed_event", kHangs},
+      {"clEnqueueReadBuffer.blocking_behind_a_failed_event", kSucceeds},
       {"clEnqueueReadBuffer.of_an_image", kAccepts},
       {"clEnqueueReadImage.origin_that_wraps_around", kAccepts},
       {"clEnqueueReadImage.row_pitch_too_small", kAccepts},
@@ -94,6 +97,7 @@ const std::map<std::string, const char*>& deviations() {
       {"clEnqueueTask.wait_list_without_count", kAccepts},
       {"clEnqueueWaitForEvents.holds_back_what_follows", kAborts},
       {"clEnqueueWaitForEvents.none", kAborts},
+      {"clEnqueueWriteBuffer.blocking_behind_a_failed_event", kSucceeds},
       {"clEnqueueWriteBuffer.of_an_image", kAccepts},
       {"clEnqueueWriteImage.empty_region", kAccepts},
       {"clEnqueueWriteImage.row_pitch_too_small", kAccepts},

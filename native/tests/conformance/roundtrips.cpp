@@ -77,6 +77,40 @@ std::vector<CountedCall> all_rows() {
   return rows;
 }
 
+// Blocking writes behind kernels that nobody can see run: no event, no output, no memory of the
+// host. One queue writes and another reads, so the order is kept all the same.
+int run_unseen() {
+  constexpr int kSteps = 100;
+  constexpr std::size_t kOne = 1;
+  constexpr const char* kAdd = "kernel void add(global int* a, int n) { a[0] += n; }";
+  cl_platform_id platform = nullptr;
+  cl_device_id device = nullptr;
+  OK(clGetPlatformIDs(1, &platform, nullptr));
+  OK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr));
+  const GetCounters get = counters_function(platform);
+  if (get == nullptr) return kSkipped;
+  Context context(clCreateContext(nullptr, 1, &device, nullptr, nullptr, nullptr));
+  Queue writes(clCreateCommandQueueWithProperties(context, device, nullptr, nullptr));
+  Queue reads(clCreateCommandQueueWithProperties(context, device, nullptr, nullptr));
+  const char* source = kAdd;
+  Program program(clCreateProgramWithSource(context, 1, &source, nullptr, nullptr));
+  OK(clBuildProgram(program, 1, &device, "", nullptr, nullptr));
+  Kernel add(clCreateKernel(program, "add", nullptr));
+  Mem memory(clCreateBuffer(context, CL_MEM_READ_WRITE, 64, nullptr, nullptr));
+  OK(clSetKernelArg(add, 0, sizeof(cl_mem), memory.at()));
+  const cl_ulong before = round_trips(get, platform);
+  cl_int value = 0;
+  for (int i = 0; i < kSteps; ++i) {
+    OK(clSetKernelArg(add, 1, sizeof i, &i));
+    OK(clEnqueueNDRangeKernel(writes, add, 1, nullptr, &kOne, nullptr, 0, nullptr, nullptr));
+    OK(clEnqueueWriteBuffer(writes, memory, CL_TRUE, 0, sizeof i, &i, 0, nullptr, nullptr));
+  }
+  OK(clEnqueueReadBuffer(reads, memory, CL_TRUE, 0, sizeof value, &value, 0, nullptr, nullptr));
+  const cl_ulong cost = round_trips(get, platform) - before;
+  std::printf("%llu round trips, value %d\n", static_cast<unsigned long long>(cost), value);
+  return cost <= 1 && value == kSteps - 1 ? 0 : 1;
+}
+
 int list_rows() {
   for (const CountedCall& row : all_rows()) std::printf("%s %u\n", row.name.c_str(), row.limit);
   return 0;
@@ -108,8 +142,10 @@ int main(int argc, char** argv) {
     if (argc == 2 && std::strcmp(argv[1], "--uncounted") == 0) {
       return tessera::conformance::run_rows(true);
     }
+    if (argc == 2 && std::strcmp(argv[1], "--unseen") == 0)
+      return tessera::conformance::run_unseen();
     if (argc == 2 && std::strcmp(argv[1], "--list") == 0) return tessera::conformance::list_rows();
-    std::fputs("usage: tessera-roundtrips [--list | --uncounted]\n", stderr);
+    std::fputs("usage: tessera-roundtrips [--list | --uncounted | --unseen]\n", stderr);
     return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "tessera-roundtrips: %s\n", error.what());

@@ -46,6 +46,7 @@ void make_event(World& w) {
   OK(clEnqueueMarkerWithWaitList(w.queue, 0, nullptr, kept_event().out()));
 }
 void CL_CALLBACK nothing(cl_event, cl_int, void*) {}
+void CL_CALLBACK gone(cl_mem, void*) {}
 
 void* mapped = nullptr;
 void map_for_writing(World& w) {
@@ -122,6 +123,8 @@ std::vector<CountedCall> posted_objects() {
          });
        }},
       {"clReleaseMemObject", 0, [](World& w) { new_buffer(w, 0, 64).reset(); }},
+      {"clSetMemObjectDestructorCallback", 0,
+       [](World& w) { OK(clSetMemObjectDestructorCallback(new_buffer(w, 0, 64), gone, nullptr)); }},
       {"clCreateImage", 0,
        [](World& w) { new_image(w, CL_MEM_READ_WRITE, kRgba8, image_2d(32, 32)); }},
       {"clCreateImage:copied", 0,

@@ -122,17 +122,37 @@ void chain_by_events(World& w) {
 }
 
 // What a training step looks like: arguments, launches, a write, and one blocking read of the loss.
-void step_with_one_read(World& w) {
+void step_with_one_read(World& w, cl_bool blocking_writes) {
   const cl_float factor = 1;
   for (int i = 0; i < 100; ++i) {
     OK(clSetKernelArg(w.scale, 0, sizeof(cl_mem), w.dst.at()));
     OK(clSetKernelArg(w.scale, 1, sizeof factor, &factor));
     OK(clEnqueueNDRangeKernel(w.queue, w.scale, 1, nullptr, &kItems, nullptr, 0, nullptr, nullptr));
     Mem scratch = new_buffer(w, CL_MEM_READ_WRITE, kBytes);
-    OK(clEnqueueWriteBuffer(w.queue, scratch, CL_TRUE, 0, 64, stage(w).room.data(), 0, nullptr,
-                            nullptr));
+    OK(clEnqueueWriteBuffer(w.queue, scratch, blocking_writes, 0, 64, stage(w).room.data(), 0,
+                            nullptr, nullptr));
   }
   read_blocking(w, 4);
+}
+
+// The kernel has ended when the call returns, and the program could see it if it had not.
+void write_behind_a_kernel(World& w) {
+  Event kernel;
+  OK(clEnqueueNDRangeKernel(w.queue, w.add_one, 1, nullptr, &kItems, nullptr, 0, nullptr,
+                            kernel.out()));
+  OK(clEnqueueWriteBuffer(w.queue, w.dst, CL_TRUE, 0, 64, stage(w).room.data(), 0, nullptr,
+                          nullptr));
+}
+
+void overwriting_map_behind_a_kernel(World& w) {
+  Event kernel;
+  OK(clEnqueueNDRangeKernel(w.queue, w.add_one, 1, nullptr, &kItems, nullptr, 0, nullptr,
+                            kernel.out()));
+  cl_int e = 1;
+  void* at = clEnqueueMapBuffer(w.queue, w.dst, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0, kBytes,
+                                0, nullptr, nullptr, &e);
+  OK(e);
+  OK(clEnqueueUnmapMemObject(w.queue, w.dst, at, 0, nullptr, nullptr));
 }
 
 Mem& large() {
@@ -275,7 +295,17 @@ std::vector<CountedCall> waiting_calls() {
        }},
       {"chain:1000_kernels_in_order", 2, chain_in_order},
       {"chain:1000_kernels_by_events", 2, chain_by_events},
-      {"step:one_blocking_read", 1, step_with_one_read},
+      {"clEnqueueWriteBuffer:behind_a_kernel", 1, write_behind_a_kernel},
+      {"clEnqueueMapBuffer:overwriting_behind_a_kernel", 1, overwriting_map_behind_a_kernel},
+      {"clEnqueueSVMMemcpy:blocking", 1,
+       [](World& w) {
+         if (!w.svm_coarse) throw Skip("the device has no shared virtual memory");
+         OK(clEnqueueSVMMemcpy(w.queue, CL_TRUE, stage(w).svm, stage(w).room.data(), 64, 0, nullptr,
+                               nullptr));
+       }},
+      {"step:one_blocking_read", 1, [](World& w) { step_with_one_read(w, CL_FALSE); }},
+      // Each waits for the kernel before it, as on the bare device: this program could see it run.
+      {"step:100_blocking_writes", 101, [](World& w) { step_with_one_read(w, CL_TRUE); }},
   };
 }
 

@@ -282,6 +282,21 @@ void after_a_resume_they_wait_as_before(int times) {
   CHECK(host.idle() && gpu.commands() == 1 + kMany);
 }
 
+// A client that says of such a command that the program takes it for complete holds back nothing.
+void one_that_is_called_complete_holds_nothing_back() {
+  Host host;
+  const auto bytes = pattern(kSize);
+  wire::WriteBuffer message;
+  message.queue = kQueue;
+  message.buffer = kBuffer;
+  message.wait_list = kWaits;
+  message.fence = 1;
+  for (int i = 0; i < 20; ++i) host.pair->send(message, bytes);
+  host.fill(kOther);
+  CHECK(host.finish(kOther) == CL_SUCCESS);
+  CHECK(host.idle() && host.gpus[0].commands() == 1);
+}
+
 // More of them than a window holds, and what others of the session send and read goes on.
 void large_ones_stop_no_other_message() {
   constexpr std::size_t kPayload = 512 * 1024;
@@ -334,6 +349,7 @@ int main() {
   for (const std::size_t awaited : {0, 1}) waiting_for_one_gpu_holds_no_other(awaited);
   a_chain_over_two_gpus_is_charged_to_each();
   for (const int times : {1, 2}) after_a_resume_they_wait_as_before(times);
+  one_that_is_called_complete_holds_nothing_back();
   large_ones_stop_no_other_message();
   return 0;
 }

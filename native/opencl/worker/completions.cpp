@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "opencl/worker/completions.h"
+
+#include <algorithm>
+#include <array>
+
+#include "opencl/worker/event_status.h"
+#include "opencl/worker/output.h"
+
+namespace tessera::worker {
+namespace {
+
+constexpr std::array<cl_profiling_info, 5> kTimes{
+    CL_PROFILING_COMMAND_QUEUED, CL_PROFILING_COMMAND_SUBMIT, CL_PROFILING_COMMAND_START,
+    CL_PROFILING_COMMAND_END, CL_PROFILING_COMMAND_COMPLETE};
+using Times = std::array<std::uint64_t, kTimes.size()>;
+
+constexpr std::size_t kMaxIdsPerMessage = 4096;
+constexpr std::size_t kPruneAt = 64;
+
+Times times_of(cl_event event) {
+  Times times{};
+  for (std::size_t i = 0; i < kTimes.size(); ++i) {
+    cl_ulong time = 0;
+    const cl_int got = clGetEventProfilingInfo(event, kTimes[i], sizeof time, &time, nullptr);
+    // Before OpenCL 2.0 a driver has no COMPLETE; then it is END.
+    times[i] = got == CL_SUCCESS || i == 0 ? time : times[i - 1];
+  }
+  return times;
+}
+
+}  // namespace
+
+struct Completions::Found {
+  std::shared_ptr<Completion> completion;
+  std::shared_ptr<EventEntry> event;
+  Times times{};  // of a profiling queue
+};
+
+cl_int Completion::status() const {
+  const cl_int known = end.load(std::memory_order_acquire);
+  return known <= CL_COMPLETE ? known : status_of(handle.get());
+}
+
+std::shared_ptr<Completion> Completions::add(cl_event handle, std::shared_ptr<EventEntry> event) {
+  auto completion = std::make_shared<Completion>(handle, next_.fetch_add(1), false);
+  completion->event = std::move(event);
+  return insert(std::move(completion));
+}
+
+std::shared_ptr<Completion> Completions::add_read(cl_event handle,
+                                                  std::shared_ptr<EventEntry> event,
+                                                  std::uint64_t ticket,
+                                                  std::unique_ptr<Landing> landing) {
+  auto completion = std::make_shared<Completion>(handle, next_.fetch_add(1), true);
+  completion->event = std::move(event);
+  completion->ticket = ticket;
+  completion->landing = std::move(landing);
+  return insert(std::move(completion));
+}
+
+std::shared_ptr<Completion> Completions::insert(std::shared_ptr<Completion> completion) {
+  const std::lock_guard lock(lock_);
+  if (completion->event != nullptr) completion->event->completion = completion;
+  // Two threads may have taken their numbers in the other order.
+  auto at = list_.end();
+  while (at != list_.begin() && std::prev(at)->first > completion->number) --at;
+  list_.emplace(at, completion->number, completion);
+  live_.fetch_add(1);
+  return completion;
+}
+
+void Completions::forget(EventEntry& event) {
+  std::shared_ptr<EventEntry> held;  // dropped without the lock, as is the completion
+  const auto completion = event.completion.lock();
+  if (completion == nullptr) return;
+  const std::lock_guard lock(lock_);
+  held = std::exchange(completion->event, nullptr);
+  if (!completion->is_read) take(*completion);
+}
+
+void Completions::forget_all() {
+  decltype(list_) list;
+  const std::lock_guard sending(sending_);
+  const std::lock_guard lock(lock_);
+  list.swap(list_);
+  live_.store(0);
+  for (const auto& [number, completion] : list) {
+    if (completion == nullptr) continue;
+    completion->told = true;
+    completion->landing = nullptr;
+  }
+}
+
+Completions::List Completions::before(std::uint64_t position) {
+  List found;
+  const std::lock_guard lock(lock_);
+  auto at = list_.end();
+  while (at != list_.begin() && std::prev(at)->first >= position) --at;
+  while (at != list_.begin()) {
+    --at;
+    if (at->second != nullptr)
+      found.push_back({.completion = at->second, .event = at->second->event});
+  }
+  return found;
+}
+
+void Completions::tell(std::uint64_t position) {
+  tell_before(position);
+}
+
+Completions::Held Completions::tell_end(const std::shared_ptr<Completion>& completion,
+                                        cl_int status) {
+  completion->end.store(status, std::memory_order_release);
+  return tell_before(completion->number + 1);
+}
+
+Completions::Held Completions::tell_begin(const Completion& completion) {
+  return tell_before(completion.number);
+}
+
+Completions::Held Completions::tell_before(std::uint64_t position) {
+  // A state that is replayed tells nothing: the client has heard of it, or will when it is over.
+  if (answers_.muted()) return {};
+  if (live_.load() == 0) {
+    output_.drain();
+    return {};
+  }
+  Held held;
+  List ended;
+  for (Found& found : before(position)) {
+    held.push_back(found.completion);
+    if (found.event != nullptr) held.push_back(found.event);
+    const cl_int status = found.completion->status();
+    if (status > CL_COMPLETE) continue;
+    found.completion->end.store(status, std::memory_order_release);
+    if (status == CL_COMPLETE && found.event != nullptr && found.event->profiling) {
+      found.times = times_of(found.completion->handle.get());
+    }
+    ended.push_back(std::move(found));
+  }
+  std::ranges::reverse(ended);
+  const std::lock_guard sending(sending_);
+  output_.drain();
+  std::erase_if(ended, [](const Found& found) { return found.completion->told; });
+  send(ended);
+  remove(ended);
+  return held;
+}
+
+void Completions::send(const List& ended) {
+  for (const Found& found : ended) {
+    found.completion->told = true;
+    if (found.completion->is_read) send_read(*found.completion);
+  }
+  send_events(ended);
+}
+
+void Completions::send_read(Completion& read) {
+  const cl_int status = read.status();
+  answers_.read_done(read.ticket, status, status == CL_COMPLETE ? read.landing->payload() : Bulk(),
+                     false);
+  read.landing = nullptr;
+}
+
+void Completions::send_events(const List& ended) {
+  std::vector<Id> complete;
+  for (const Found& found : ended) {
+    if (found.event == nullptr) continue;
+    EventEntry& event = *found.event;
+    const std::lock_guard lock(event.report);
+    if (event.reported || event.released) continue;
+    event.reported = true;
+    const cl_int status = found.completion->status();
+    if (status == CL_COMPLETE && !event.profiling) {
+      complete.push_back(event.id);
+      if (complete.size() == kMaxIdsPerMessage) send_complete(complete);
+      continue;
+    }
+    send_complete(complete);
+    wire::EventDone message;
+    message.event = event.id;
+    message.status = status;
+    if (status == CL_COMPLETE) message.times = found.times;
+    answers_.push(message);
+  }
+  send_complete(complete);
+}
+
+void Completions::send_complete(std::vector<Id>& ids) {
+  if (ids.size() == 1) {
+    wire::EventDone message;
+    message.event = ids.front();
+    message.status = CL_COMPLETE;
+    answers_.push(message);
+  } else if (!ids.empty()) {
+    wire::EventsDone message;
+    message.events = ids;
+    answers_.push(message);
+  }
+  ids.clear();
+}
+
+void Completions::remove(const List& told) {
+  const std::lock_guard lock(lock_);
+  for (const Found& found : told) take(*found.completion);
+}
+
+// The lock is held, and somebody else holds the completion.
+void Completions::take(const Completion& completion) {
+  const auto at = std::ranges::lower_bound(list_, completion.number, {},
+                                           [](const auto& each) { return each.first; });
+  if (at == list_.end() || at->first != completion.number || at->second == nullptr) return;
+  at->second = nullptr;
+  const std::size_t live = live_.fetch_sub(1) - 1;
+  if (live == 0) {
+    list_.clear();
+  } else if (list_.size() > kPruneAt && live * 2 < list_.size()) {
+    std::erase_if(list_, [](const auto& each) { return each.second == nullptr; });
+  }
+}
+
+}  // namespace tessera::worker
