@@ -17,7 +17,7 @@ import pytest
 from helpers.host import Host
 from helpers.leases import inside, lease_of, real_host, stats
 from helpers.processes import eventually, is_running
-from helpers.workloads import COMPUTE, Program, running
+from helpers.workloads import BLOCKED, COMPUTE, Program, running
 from tessera import native
 from tessera.leases import arbiter, board
 
@@ -105,6 +105,31 @@ def test_two_leases_take_turns_and_the_trace_tells(host: Host) -> None:
             ]
             assert len(own) > 3
             assert sum(one["args"]["device_us"] for one in own) > 0
+
+
+@pytest.mark.parametrize(("number", "way"), [(70, "fills"), (1000, "fills"), (3, "large")])
+def test_commands_that_wait_for_the_client_cost_no_neighbour_the_gpu(
+    host: Host, job: tuple[dict[str, Any], Program], number: int, way: str
+) -> None:
+    neighbour, _ = job
+    with (
+        lease_of(host) as lease,
+        running(BLOCKED, number, way, environment=inside(host, lease)) as program,
+    ):
+        program.expect("ready")
+        for done in (6, 11, 16):
+            gains(host, neighbour)
+            assert program.ask("steps") == str(done)
+        host.run("suspend", lease["id"])
+        gains(host, neighbour)
+        host.run("resume", lease["id"])
+        gains(host, neighbour)
+        assert program.ask("steps") == "21"
+        before = device(host, lease)["commands"]
+        assert program.ask("set") == "1 0"
+        assert device(host, lease)["commands"] - before >= number
+        gains(host, neighbour)
+        assert program.stop() == 0
 
 
 def test_a_killed_arbiter_is_replaced_and_programs_go_on(

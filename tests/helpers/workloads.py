@@ -132,6 +132,36 @@ for line in sys.stdin:
 """
 )
 
+# Leaves commands behind a user event, so many and in such a way as its arguments say; then does as
+# its standard input asks: "steps" on its other queue, or "set" the event and tell what they wrote.
+BLOCKED = (
+    _BEGIN
+    + """
+number, way = int(sys.argv[1]), sys.argv[2]
+size = 30 << 20 if way == "large" else 4096
+later = cl.CommandQueue(context)
+gate = cl.UserEvent(context)
+target = take(size)
+sent, seen, kept = np.full(size, 7, np.uint8), np.zeros(size, np.uint8), []
+for i in range(number):
+    if way == "fills":
+        kept.append(cl.enqueue_fill_buffer(later, target, np.uint8(7), 0, size, wait_for=[gate]))
+    else:
+        kept.append(cl.enqueue_copy(later, target, sent, is_blocking=False, wait_for=[gate]))
+        kept.append(cl.enqueue_copy(later, seen, target, is_blocking=False))
+later.flush()
+say("ready")
+for line in sys.stdin:
+    if line == "steps\\n":
+        say(steps(5))
+    else:
+        gate.set_status(cl.command_execution_status.COMPLETE)
+        later.finish()
+        cl.enqueue_copy(later, seen, target)
+        say(int((seen == 7).all()), *{event.command_execution_status for event in kept})
+"""
+)
+
 # Holds what cannot be written down: memory whose addresses it may have put anywhere.
 SHARED_MEMORY = (
     _BEGIN

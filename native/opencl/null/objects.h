@@ -16,7 +16,8 @@
 // Commands complete at once, or as soon as the user events that they wait for are set. With
 // TESSERA_NULL_ASYNC=1 a device thread runs them and calls the callbacks, as real drivers do. With
 // TESSERA_NULL_LATE=1 a command runs when somebody waits for it, and what it need not wait for runs
-// later still: whoever forgets a dependency reads what was there before.
+// later still: whoever forgets a dependency reads what was there before. With TESSERA_NULL_SILENT=1
+// it never calls back for an event that failed, as some real drivers.
 #pragma once
 
 #define CL_USE_DEPRECATED_OPENCL_1_0_APIS
@@ -90,6 +91,8 @@ std::mutex& big_lock();
 void register_handle(const void* handle, Kind kind);
 void unregister_handle(const void* handle);
 bool is_registered(const void* handle, Kind kind);
+// Handles that applications hold.
+std::size_t live_handles();
 
 constexpr Kind kind_of(cl_platform_id) {
   return Kind::platform;

@@ -52,6 +52,11 @@ bool is_registered(const void* handle, Kind kind) {
   return found != registry().live.end() && found->second == kind;
 }
 
+std::size_t live_handles() {
+  const std::lock_guard lock(registry().mutex);
+  return registry().live.size();
+}
+
 cl_int Query::bytes(const void* from, std::size_t count) const {
   if (value != nullptr && size < count) return CL_INVALID_VALUE;
   if (value != nullptr && count != 0) std::memcpy(value, from, count);

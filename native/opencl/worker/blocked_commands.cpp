@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/worker/blocked_commands.h"
 
+#include <algorithm>
+
 #include "opencl/worker/event_status.h"
 
 namespace tessera::worker {
-namespace {}  // namespace
 
 BlockedCommands::Causes BlockedCommands::causes(const QueueEntry& queue,
                                                 std::span<const std::shared_ptr<Entry>> waits,
@@ -23,8 +24,9 @@ BlockedCommands::Causes BlockedCommands::causes(const QueueEntry& queue,
   const auto& decisive = queue.out_of_order ? at->second.last_barrier : at->second.last;
   if (auto command = decisive.lock()) found.commands.push_back(std::move(command));
   if (!queue.out_of_order || !fence) return found;
-  for (const auto& [number, command] : commands_) {
-    if (command->queue.get() == &queue) found.commands.push_back(command);
+  if (auto command = at->second.last_fence.lock()) found.commands.push_back(std::move(command));
+  for (const auto& [number, weak] : at->second.since_fence) {
+    if (auto command = weak.lock()) found.commands.push_back(std::move(command));
   }
   return found;
 }
@@ -54,6 +56,12 @@ void BlockedCommands::add(std::shared_ptr<Blocked> command, const Causes& causes
   queue.last = command;
   if (command->barrier) queue.last_barrier = command;
   command->number = next_++;
+  if (command->fence) {
+    queue.last_fence = command;
+    queue.since_fence.clear();
+  } else if (command->queue->out_of_order) {
+    queue.since_fence.emplace(command->number, command);
+  }
   command->causes = causes.user_events.size() + causes.commands.size();
   for (const auto& event : causes.user_events) event->gates.push_back(command);
   for (const auto& each : causes.commands) each->dependents.push_back(command);
@@ -72,45 +80,98 @@ void BlockedCommands::add_runnable(const QueueEntry& queue, cl_event event) {
   held.runnable.emplace_back(event);
 }
 
-std::size_t BlockedCommands::set(EventEntry& event) {
-  std::size_t bytes = 0;
-  std::vector<std::shared_ptr<Blocked>> freed;
-  const auto let_go = [&](std::vector<std::weak_ptr<Blocked>>& waiting) {
-    for (const auto& weak : waiting) {
-      auto command = weak.lock();
-      if (command != nullptr && --command->causes == 0) freed.push_back(std::move(command));
-    }
-    waiting.clear();
-  };
-  let_go(event.gates);
-  // A chain may be long: no recursion.
-  while (!freed.empty()) {
-    const auto command = std::move(freed.back());
-    freed.pop_back();
-    let_go(command->dependents);
-    release(command, &bytes);
+namespace {
+
+// What waits for a cause that is none any more.
+void let_go(std::vector<std::weak_ptr<Blocked>>& waiting, BlockedCommands::Commands& ready,
+            BlockedCommands::Commands& others) {
+  for (const auto& weak : waiting) {
+    auto command = weak.lock();
+    if (command == nullptr) continue;
+    (--command->causes == 0 ? ready : others).push_back(std::move(command));
   }
-  return bytes;
+  waiting.clear();
 }
 
-void BlockedCommands::release(const std::shared_ptr<Blocked>& command, std::size_t* bytes) {
-  *bytes += command->counted;
-  if (command->event != nullptr) command->event->command.reset();
-  const auto at = queues_.find(command->queue.get());
-  if (at != queues_.end()) {
-    if (--at->second.blocked == 0) {
-      queues_.erase(at);
-    } else {
-      add_runnable(*command->queue, command->handle->get());
+void sort(BlockedCommands::Commands& commands) {
+  std::ranges::sort(commands, {}, [](const auto& command) { return command->number; });
+}
+
+}  // namespace
+
+BlockedCommands::Commands BlockedCommands::set(EventEntry& event, Commands& others) {
+  Commands ready;
+  let_go(event.gates, ready, others);
+  Commands freed = free(std::move(ready), others);
+  sort(freed);
+  return freed;
+}
+
+BlockedCommands::Commands BlockedCommands::free_ended(Commands others) {
+  Commands freed;
+  while (!others.empty()) {
+    Commands ended;
+    for (auto& command : std::exchange(others, {})) {
+      if (has_ended(command->handle->get())) ended.push_back(std::move(command));
     }
+    for (auto& command : free(std::move(ended), others)) freed.push_back(std::move(command));
   }
-  commands_.erase(command->number);
+  if (!freed.empty()) gather_fences();
+  sort(freed);
+  return freed;
+}
+
+// A fence may have ended before all that it waited for.
+void BlockedCommands::gather_fences() {
+  for (auto& [queue, held] : queues_) {
+    held.last_fence.reset();
+    held.since_fence.clear();
+  }
+  for (const auto& [number, command] : commands_) {
+    if (!command->queue->out_of_order) continue;
+    queues_[command->queue.get()].since_fence.emplace(number, command);
+  }
+}
+
+BlockedCommands::Commands BlockedCommands::free(Commands ready, Commands& others) {
+  Commands freed;
+  // A chain may be long: no recursion.
+  while (!ready.empty()) {
+    auto command = std::move(ready.back());
+    ready.pop_back();
+    // One that has ended may be ready as well.
+    if (commands_.erase(command->number) == 0) continue;
+    let_go(command->dependents, ready, others);
+    release(*command);
+    freed.push_back(std::move(command));
+  }
   if (commands_.empty()) incomplete_ = false;
+  return freed;
+}
+
+void BlockedCommands::release(Blocked& command) {
+  if (command.event != nullptr) command.event->command.reset();
+  const auto at = queues_.find(command.queue.get());
+  if (at == queues_.end()) return;
+  at->second.since_fence.erase(command.number);
+  if (--at->second.blocked == 0) {
+    queues_.erase(at);
+  } else {
+    add_runnable(*command.queue, command.handle->get());
+  }
 }
 
 std::size_t BlockedCommands::count(const QueueEntry& queue) const {
   const auto at = queues_.find(&queue);
   return at == queues_.end() ? 0 : at->second.blocked;
+}
+
+std::set<std::uint32_t> BlockedCommands::devices() const {
+  std::set<std::uint32_t> devices;
+  for (const auto& [queue, held] : queues_) {
+    if (held.blocked != 0) devices.insert(queue->device);
+  }
+  return devices;
 }
 
 std::vector<Retained<cl_event>> BlockedCommands::runnable() const {

@@ -9,6 +9,15 @@
 // by its wait-list, by the order of its queue, or because it is a fence behind one. Nothing is
 // kept, and nothing costs more than one comparison, while the session has no unset user event.
 //
+// Nor does such a command use the device: its gate hears of it only when it can run (`flight`). So
+// other leases lose nothing by it, however many there are.
+//
+// What each costs does not grow with their number. A fence of a queue without an order waits for
+// all before it, but the fence before it did so too: it waits for that one and what came since.
+//
+// A command with a failed event in its wait-list ends at once with some drivers, and with others
+// when the rest of the list has. So after a failure it is looked which have ended (free_ended).
+//
 // Refused: keeping every unfinished message instead of following who waits for whom. A program that
 // enqueues a thousand kernels would pay for each, for the sake of the few that use user events.
 //
@@ -20,10 +29,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "opencl/worker/flight.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/pinned_bulk.h"
 
@@ -40,7 +51,11 @@ struct Blocked {
   std::shared_ptr<KernelEntry> kernel;
   std::vector<KernelEntry::Argument> arguments;  // of the kernel, when it was enqueued
   std::shared_ptr<Retained<cl_event>> handle;
+  // For the gate of the queue's device, when it can run; without an event where it need not know.
+  // The reference is that of `handle`.
+  Flight flight;
   bool barrier = false;
+  bool fence = false;        // a marker or a barrier without a wait-list
   std::uint64_t number = 0;  // in the order of all blocked commands of the session
   std::size_t causes = 0;    // unset user events and blocked commands that it waits for
   std::vector<std::weak_ptr<Blocked>> dependents;
@@ -55,7 +70,7 @@ class BlockedCommands {
     std::vector<std::shared_ptr<Blocked>> commands;
     bool any() const { return !user_events.empty() || !commands.empty(); }
   };
-  // `fence`: a marker or a barrier without a wait-list.
+  // `fence`: as Blocked::fence.
   Causes causes(const QueueEntry& queue, std::span<const std::shared_ptr<Entry>> waits,
                 bool fence) const;
 
@@ -67,13 +82,20 @@ class BlockedCommands {
   void add(std::shared_ptr<Blocked> command, const Causes& causes);
   // A command that can run was enqueued on `queue`.
   void add_runnable(const QueueEntry& queue, cl_event event);
-  // The client has set `event`, to whatever status: nothing waits for it any more. Returns the
-  // bytes of records that went.
-  std::size_t set(EventEntry& event);
+  using Commands = std::vector<std::shared_ptr<Blocked>>;
+  // The client sets `event`, to whatever status: nothing waits for it any more. Returns the
+  // commands that can run now, in the order in which they were enqueued; `others` gets those that
+  // wait for something else as well.
+  Commands set(EventEntry& event, Commands& others);
+  // The event was set to an error. Returns those of `others` that have ended with it, and what can
+  // run now because they have.
+  Commands free_ended(Commands others);
 
   bool any() const { return !commands_.empty(); }
   // How many of the queue's unfinished commands cannot run.
   std::size_t count(const QueueEntry& queue) const;
+  // Whose queues have any.
+  std::set<std::uint32_t> devices() const;
   // In the order in which they were enqueued.
   const std::map<std::uint64_t, std::shared_ptr<Blocked>>& all() const { return commands_; }
   // What the driver has of the queues with blocked commands and can run.
@@ -87,11 +109,16 @@ class BlockedCommands {
     std::vector<Retained<cl_event>> runnable;
     std::size_t prune_at = 256;
     std::weak_ptr<Blocked> last;
+    // In a queue without an order.
     std::weak_ptr<Blocked> last_barrier;
+    std::weak_ptr<Blocked> last_fence;
+    std::map<std::uint64_t, std::weak_ptr<Blocked>> since_fence;  // by their numbers
     std::size_t blocked = 0;
   };
 
-  void release(const std::shared_ptr<Blocked>& command, std::size_t* bytes);
+  Commands free(Commands ready, Commands& others);
+  void release(Blocked& command);
+  void gather_fences();
 
   std::map<std::uint64_t, std::shared_ptr<Blocked>> commands_;
   std::unordered_map<const QueueEntry*, HeldBack> queues_;

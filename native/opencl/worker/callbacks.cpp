@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "opencl/worker/event_status.h"
+
 namespace tessera::worker {
 namespace {
 
@@ -16,22 +18,15 @@ cl_int how_ended(cl_event event, cl_int told) {
   return status < CL_COMPLETE ? status : told;
 }
 
-struct Done {
-  Callbacks* callbacks;
-  std::shared_ptr<Retained<cl_event>> event;
-  std::function<void(cl_int)> function;
-};
-
 }  // namespace
 
-struct Callbacks::Watching {
-  Callbacks* callbacks;
-  std::shared_ptr<EventEntry> event;  // of a state
-  std::shared_ptr<Completion> completion;
-};
-
 Callbacks::~Callbacks() {
-  wait_for_all();
+  auto& owed = OwedCalls::of_this_process();
+  for (auto& seen : owed.of(this)) {
+    if (owed.take(seen.number) != nullptr) end(std::move(seen.keeps));
+  }
+  std::unique_lock lock(mutex_);
+  none_.wait(lock, [&] { return outstanding_ == 0; });
 }
 
 void Callbacks::begin() {
@@ -61,14 +56,46 @@ void Callbacks::clear_buried() {
   any_buried_.store(false, std::memory_order_relaxed);
 }
 
-void Callbacks::wait_for_all() {
-  std::unique_lock lock(mutex_);
-  none_.wait(lock, [&] { return outstanding_ == 0; });
-}
-
 bool Callbacks::wait_for_all(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   return none_.wait_for(lock, limit, [&] { return outstanding_ == 0; });
+}
+
+void Callbacks::ask(cl_event event, cl_int state, Held keeps, std::function<Held(cl_int)> make) {
+  auto& owed = OwedCalls::of_this_process();
+  begin();
+  void* const number = owed.add({this, event, std::move(keeps), std::move(make)});
+  const cl_int status = clSetEventCallback(event, state, on_call, number);
+  if (status == CL_SUCCESS) return;
+  if (auto call = owed.take(number)) this->make(std::move(call), status);
+}
+
+void CL_CALLBACK Callbacks::on_call(cl_event event, cl_int status, void* number) {
+  auto call = OwedCalls::of_this_process().take(number);
+  if (call == nullptr) return;
+  Callbacks& callbacks = *call->owner;
+  callbacks.make(std::move(call), how_ended(event, status));
+}
+
+void Callbacks::make(std::unique_ptr<OwedCalls::Call> call, cl_int status) {
+  Held held;
+  try {
+    held = call->make(status);
+  } catch (const ChannelClosed&) {
+    // The receiver finds out by itself; nothing may be thrown through the driver.
+  }
+  std::ranges::move(call->keeps, std::back_inserter(held));
+  call.reset();
+  end(std::move(held));
+}
+
+void Callbacks::catch_up() {
+  auto& owed = OwedCalls::of_this_process();
+  for (const auto& seen : owed.of(this)) {
+    const cl_int status = status_of(seen.event);
+    if (status > CL_COMPLETE) continue;
+    if (auto call = owed.take(seen.number)) make(std::move(call), status);
+  }
 }
 
 void Callbacks::watch(const std::shared_ptr<EventEntry>& event) {
@@ -80,27 +107,25 @@ void Callbacks::watch(const std::shared_ptr<EventEntry>& event) {
 }
 
 void Callbacks::watch(const std::shared_ptr<Completion>& completion) {
-  auto watching = std::make_unique<Watching>(Watching{this, nullptr, completion});
-  begin();
-  const cl_int status =
-      clSetEventCallback(completion->handle.get(), CL_COMPLETE, on_end, watching.get());
-  if (status == CL_SUCCESS) {
-    watching.release();
-  } else {
-    end(completions_.tell_end(completion, status));
-  }
+  ask(completion->handle.get(), CL_COMPLETE, {completion}, [this, completion](cl_int status) {
+    Held held = completions_.tell_end(completion, status);
+    answers_.channel().flush();
+    return held;
+  });
 }
 
 void Callbacks::watch_states(const std::shared_ptr<EventEntry>& event) {
   if (event->handle == nullptr) return;
   for (const cl_int state : {CL_SUBMITTED, CL_RUNNING}) {
-    auto watching = std::make_unique<Watching>(Watching{this, event, event->completion.lock()});
-    begin();
-    if (clSetEventCallback(event->handle, state, on_state, watching.get()) == CL_SUCCESS) {
-      watching.release();
-    } else {
-      end({event});
-    }
+    const auto completion = event->completion.lock();
+    ask(event->handle, state, {event, completion},
+        [this, entry = event.get(), begun = completion.get()](cl_int status) {
+          Held held;
+          // What runs has got all that it waited for.
+          if (status == CL_RUNNING && begun != nullptr) held = completions_.tell_begin(*begun);
+          report_state(*entry, status);
+          return held;
+        });
   }
 }
 
@@ -112,41 +137,6 @@ void Callbacks::report_end(EventEntry& event, cl_int status) {
   message.event = event.id;
   message.status = status;
   answers_.push(message);
-}
-
-void CL_CALLBACK Callbacks::on_end(cl_event driver_event, cl_int status, void* given) {
-  const std::unique_ptr<Watching> watching(static_cast<Watching*>(given));
-  Callbacks& callbacks = *watching->callbacks;
-  Completions::Held held{watching->completion};
-  try {
-    std::ranges::move(
-        callbacks.completions_.tell_end(watching->completion, how_ended(driver_event, status)),
-        std::back_inserter(held));
-    callbacks.answers_.channel().flush();
-  } catch (const ChannelClosed&) {
-    // The receiver finds out by itself; nothing may be thrown through the driver.
-  }
-  watching->completion.reset();
-  callbacks.end(std::move(held));
-}
-
-void CL_CALLBACK Callbacks::on_state(cl_event, cl_int status, void* given) {
-  const std::unique_ptr<Watching> watching(static_cast<Watching*>(given));
-  Callbacks& callbacks = *watching->callbacks;
-  EventEntry& event = *watching->event;
-  Completions::Held held;
-  try {
-    // What runs has got all that it waited for.
-    if (status == CL_RUNNING && watching->completion != nullptr) {
-      held = callbacks.completions_.tell_begin(*watching->completion);
-    }
-    callbacks.report_state(event, status);
-  } catch (const ChannelClosed&) {
-    // As above.
-  }
-  held.push_back(std::move(watching->event));
-  held.push_back(std::move(watching->completion));
-  callbacks.end(std::move(held));
 }
 
 void Callbacks::report_state(EventEntry& event, cl_int status) {
@@ -163,29 +153,11 @@ void Callbacks::report_state(EventEntry& event, cl_int status) {
 }
 
 void Callbacks::when_done(cl_event event, std::function<void(cl_int)> done) {
-  auto given = std::make_unique<Done>(
-      Done{this, std::make_shared<Retained<cl_event>>(event), std::move(done)});
-  begin();
-  const cl_int status = clSetEventCallback(event, CL_COMPLETE, on_done, given.get());
-  if (status == CL_SUCCESS) {
-    given.release();
-    return;
-  }
-  end({std::move(given->event)});
-  given->function(status);
-}
-
-void CL_CALLBACK Callbacks::on_done(cl_event driver_event, cl_int status, void* given) {
-  std::unique_ptr<Done> done(static_cast<Done*>(given));
-  Callbacks& callbacks = *done->callbacks;
-  try {
-    done->function(how_ended(driver_event, status));
-  } catch (const ChannelClosed&) {
-    // As above.
-  }
-  auto event = std::move(done->event);
-  done.reset();
-  callbacks.end({std::move(event)});
+  ask(event, CL_COMPLETE, {std::make_shared<Retained<cl_event>>(event)},
+      [done = std::move(done)](cl_int status) {
+        done(status);
+        return Held();
+      });
 }
 
 }  // namespace tessera::worker

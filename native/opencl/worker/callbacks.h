@@ -2,6 +2,9 @@
 //
 // What the driver tells about events, on its own threads. What the client hears of it, and in which
 // order, is in completions.h.
+//
+// A driver may call late or never (owed_calls.h): what has ended can be made up for (catch_up), and
+// what is still owed at the end of all this is forgotten.
 #pragma once
 
 #include <CL/cl.h>
@@ -18,6 +21,7 @@
 #include "opencl/worker/answer.h"
 #include "opencl/worker/completions.h"
 #include "opencl/worker/object_table.h"
+#include "opencl/worker/owed_calls.h"
 
 namespace tessera::worker {
 
@@ -49,16 +53,19 @@ class Callbacks {
   void bury(Completions::Held held);
   // Drops what callbacks have left behind. The session's lock is held.
   void clear_buried();
-  // Waits until every callback that was asked for has run.
-  void wait_for_all();
-  // The same for at most `limit`; false: some driver has not called.
+  // Makes the callbacks of events that have ended for which the driver has not called.
+  void catch_up();
+  // Waits until every callback that was asked for has run, for at most `limit`; false: some driver
+  // has not called.
   bool wait_for_all(std::chrono::milliseconds limit);
 
  private:
-  struct Watching;
-  static void CL_CALLBACK on_end(cl_event, cl_int status, void* watching);
-  static void CL_CALLBACK on_state(cl_event, cl_int status, void* watching);
-  static void CL_CALLBACK on_done(cl_event, cl_int status, void* function);
+  using Held = Completions::Held;
+  static void CL_CALLBACK on_call(cl_event, cl_int status, void* number);
+  // If the driver refuses, the call is made here with its error. What `make` holds goes when it has
+  // run; what it returns and what `keeps` holds, only in clear_buried.
+  void ask(cl_event event, cl_int state, Held keeps, std::function<Held(cl_int status)> make);
+  void make(std::unique_ptr<OwedCalls::Call> call, cl_int status);
   void report_state(EventEntry& event, cl_int status);
   void begin();
   void end(Completions::Held buried);

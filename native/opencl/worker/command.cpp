@@ -81,9 +81,13 @@ void Command::use(const Entry& entry, const std::shared_ptr<ContextEntry>& conte
   if (context != context_) check(CL_INVALID_CONTEXT);
 }
 
+Gate* Command::gate_of_device() const {
+  return uses_device(opcode_) ? session_.gate(queue_->device) : nullptr;
+}
+
 Gate* Command::gate_before() {
-  Gate* const gate = session_.gate(queue_->device);
-  if (gate == nullptr || !uses_device(opcode_)) return nullptr;
+  Gate* const gate = causes_.any() ? nullptr : gate_of_device();
+  if (gate == nullptr) return nullptr;
   if (cost_ == nullptr) cost_ = session_.transfer_cost();
   estimate_ns_ = cost_->estimate(units_);
   // Threads that come back from the driver may answer meanwhile; no later message is handled.
@@ -93,11 +97,7 @@ Gate* Command::gate_before() {
 
 void Command::tell(Gate& gate) {
   if (event_ == nullptr) return gate.left();
-  gate.entered({.event = event_,
-                .cost = cost_,
-                .units = units_,
-                .estimate_ns = estimate_ns_,
-                .may_be_blocked = session_.may_wait_for_ever()});
+  gate.entered({.event = event_, .cost = cost_, .units = units_, .estimate_ns = estimate_ns_});
 }
 
 void Command::succeeded() {
@@ -116,10 +116,13 @@ void Command::succeeded() {
   entry_ = entry;
 }
 
+bool Command::waits_for_all() const {
+  return waits_ == 0 &&
+         (opcode_ == wire::Opcode::enqueue_marker || opcode_ == wire::Opcode::enqueue_barrier);
+}
+
 void Command::foresee() {
-  const bool fence = waits_ == 0 && (opcode_ == wire::Opcode::enqueue_marker ||
-                                     opcode_ == wire::Opcode::enqueue_barrier);
-  causes_ = session_.blocked().causes(*queue_, waited_, fence);
+  causes_ = session_.blocked().causes(*queue_, waited_, waits_for_all());
   if (causes_.any()) session_.blocked().prepare(*queue_);
 }
 
@@ -147,6 +150,12 @@ void Command::remember() {
   command->uses = std::move(used_);
   command->handle = std::make_shared<Retained<cl_event>>(event_);
   command->barrier = opcode_ == wire::Opcode::enqueue_barrier;
+  command->fence = waits_for_all();
+  if (gate_of_device() != nullptr) {
+    command->flight.event = event_;
+    command->flight.cost = cost_ != nullptr ? cost_ : session_.transfer_cost();
+    command->flight.units = units_;
+  }
   blocked_ = command;
   session_.blocked().add(std::move(command), causes_);
 }
@@ -170,6 +179,8 @@ void Command::announce() {
 }
 
 void Command::fence() {
+  // Whoever takes what waits for himself for complete has no order from it, and others no harm.
+  if (!blocked_.expired()) return;
   context_->fences.add(event_, queue_->id, !queue_->out_of_order);
   if (const cl_event first = context_->fences.too_many(); first != nullptr) {
     const Retained<cl_event> held(first);

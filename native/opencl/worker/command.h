@@ -58,8 +58,8 @@ class Command {
   template <class F>
   cl_int run(F&& call, bool own_event = false) {
     if (status_ == CL_SUCCESS) {
-      Gate* const gate = gate_before();
       if (followed_) foresee();
+      Gate* const gate = gate_before();
       const bool wants = own_event || event_id_ != 0 || followed_ || gate != nullptr;
       status_ = call(queue_->handle, static_cast<cl_uint>(waits_),
                      waits_ != 0 ? wait_list() : nullptr, wants ? &event_ : nullptr);
@@ -94,8 +94,10 @@ class Command {
   const cl_event* wait_list() const { return many_.empty() ? few_.data() : many_.data(); }
   void add_wait(std::size_t index, Id id);
   void use(const Entry& entry, const std::shared_ptr<ContextEntry>& context);
-  // The gate of the device, when it has let the command in; null where there is none.
+  // The gate of the device, when it has let the command in; null where there is none, or it need
+  // not know (yet) of the command.
   Gate* gate_before();
+  Gate* gate_of_device() const;
   void tell(Gate& gate);
   void succeeded();
   void announce();
@@ -104,6 +106,7 @@ class Command {
   // needs to be enqueued again, after.
   void foresee();
   void remember();
+  bool waits_for_all() const;
 
   Session& session_;
   const wire::Opcode opcode_;

@@ -36,8 +36,6 @@ struct Flight {
   std::shared_ptr<Cost> cost;
   std::uint64_t units = 1;
   std::uint64_t estimate_ns = 0;
-  // It may have to wait for something that only the client can bring about.
-  bool may_be_blocked = false;
 };
 
 }  // namespace tessera::worker

@@ -22,7 +22,8 @@
 namespace tessera::worker {
 namespace {
 
-// How many ended commands may wait for being charged while nobody else wants the GPU.
+// How many commands enter until those that have ended are looked for, while nobody else wants the
+// GPU.
 constexpr std::size_t kBatch = 64;
 // How often who waits for a grant looks whether the arbiter still lives, and how long it may be
 // away before its tenants go on without one: the daemon starts another within milliseconds.
@@ -41,11 +42,6 @@ Seat& take_seat(BoardPage& page, std::size_t tenant) {
   return page->seats[seat];
 }
 
-// Whether waiting for the end of a command is sure to come to an end.
-bool can_run(const Flight& flight) {
-  return !flight.may_be_blocked || status_of(flight.event) <= CL_RUNNING;
-}
-
 }  // namespace
 
 Gate::Gate(BoardPage page, std::size_t tenant)
@@ -58,7 +54,6 @@ Gate::~Gate() {
   wake_minder();
   minder_.join();
   let_driver_loose();
-  for (const auto& flight : flights_) clReleaseEvent(flight.event);
   mark(nullptr);
   seat_.worker_pid.store(0);
   ring();
@@ -83,8 +78,8 @@ bool Gate::may_go(std::uint64_t estimate_ns) {
   const std::uint64_t left = time_left(clock_ns());
   if (left == 0) return false;
   const std::lock_guard lock(mutex_);
-  if (std::ranges::none_of(flights_, can_run)) return true;
-  return estimate_ns != 0 && estimated_ns_ <= left;
+  if (flights_.empty()) return true;
+  return estimate_ns != 0 && flights_.estimated_ns() <= left;
 }
 
 bool Gate::try_enter(std::uint64_t estimate_ns) {
@@ -105,15 +100,17 @@ void Gate::enter(std::uint64_t estimate_ns) {
   }
 }
 
-void Gate::entered(const Flight& flight) {
-  clRetainEvent(flight.event);
+void Gate::entered(std::span<const Flight> flights) {
   {
     const std::lock_guard lock(mutex_);
     entering_ = false;
-    flights_.push_back(flight);
-    estimated_ns_ += flight.estimate_ns;
-    foresee_end(flight);
-    if (flights_.size() % kBatch == 0) reap();
+    for (const Flight& flight : flights) {
+      const bool first = flights_.empty();
+      flights_.add(flight);
+      foresee_end(flight, first);
+    }
+    unseen_ += flights.size();
+    if (unseen_ >= kBatch) reap();
   }
   stop_attending();
 }
@@ -127,9 +124,8 @@ void Gate::stop_attending() {
 
 // The lock is held. What entered while nobody else wanted the GPU has no foreseen end, and nothing
 // that comes behind it has one.
-void Gate::foresee_end(const Flight& flight) {
-  const std::uint64_t before =
-      flights_.size() == 1 ? 0 : seat_.ends_ns.load(std::memory_order_relaxed);
+void Gate::foresee_end(const Flight& flight, bool first) {
+  const std::uint64_t before = first ? 0 : seat_.ends_ns.load(std::memory_order_relaxed);
   if (is_metered() && before != kNoEnd && flight.estimate_ns != 0) {
     seat_.ends_ns.store(std::max(before, clock_ns()) + flight.estimate_ns);
   } else if (before != kNoEnd) {
@@ -153,16 +149,10 @@ void Gate::settle() {
   give_up_if_idle();
 }
 
-bool Gate::has_blocked_commands() {
-  const std::lock_guard lock(mutex_);
-  return std::ranges::any_of(flights_, &Flight::may_be_blocked);
-}
-
 bool Gate::worked_through() {
   const std::lock_guard lock(mutex_);
   const bool worked = marked_ != nullptr && !has_ended(marked_);
-  const bool can_end = !flights_.empty() && !flights_.back().may_be_blocked;
-  mark(can_end ? flights_.back().event : nullptr);
+  mark(flights_.newest());
   return worked && !is_metered();
 }
 
@@ -173,22 +163,10 @@ void Gate::mark(cl_event event) {
   marked_ = event;
 }
 
-// The lock is held. Commands mostly end in their order; a few behind the first that has not ended
-// are looked at too, for queues without an order. Never all: there may be very many.
-void Gate::reap() {
-  std::size_t left_alone = 0;
-  for (auto at = flights_.begin(); at != flights_.end() && left_alone < kBatch;) {
-    const cl_int status = status_of(at->event);
-    if (status > CL_COMPLETE) {
-      ++left_alone;
-      ++at;
-      continue;
-    }
-    charge(*at, status);
-    estimated_ns_ -= at->estimate_ns;
-    clReleaseEvent(at->event);
-    at = flights_.erase(at);
-  }
+// The lock is held. Charges what is found ended; of the others, the oldest.
+std::vector<cl_event> Gate::reap() {
+  unseen_ = 0;
+  return flights_.look([this](const Flight& flight, cl_int status) { charge(flight, status); });
 }
 
 void Gate::charge(const Flight& flight, cl_int status) {
@@ -214,20 +192,16 @@ void Gate::charge(const Flight& flight, cl_int status) {
 // The lock is held.
 void Gate::give_up_if_idle() {
   if (entering_ || seat_.busy.load(std::memory_order_relaxed) == 0) return;
-  if (std::ranges::any_of(flights_, can_run)) return;
+  if (!flights_.empty()) return;
   seat_.busy.store(0);
   if (is_metered() || tenant_.grant.load() == 0) ring();
 }
 
-// Of the commands that can run and have not ended (the first of them, if there are many), the last
-// of that part, at least one; one more reference, or null.
+// Of the oldest that have not ended, the last of that part, at least one; one more reference, or
+// null.
 cl_event Gate::last_of(Part part) {
   const std::lock_guard lock(mutex_);
-  std::vector<cl_event> running;
-  for (const auto& flight : flights_) {
-    if (!has_ended(flight.event) && can_run(flight)) running.push_back(flight.event);
-    if (running.size() == kBatch) break;
-  }
+  const std::vector<cl_event> running = reap();
   if (running.empty()) return nullptr;
   const std::size_t last = running.size() - 1;
   cl_event event = running[part == Part::half ? last / 2 : last];
@@ -237,18 +211,16 @@ cl_event Gate::last_of(Part part) {
 
 bool Gate::wait_for(Part part) {
   cl_event event = last_of(part);
-  if (event != nullptr) {
-    clWaitForEvents(1, &event);
-    clReleaseEvent(event);
-  }
+  if (event == nullptr) return false;
+  clWaitForEvents(1, &event);
+  clReleaseEvent(event);
   const std::lock_guard lock(mutex_);
-  const std::size_t before = flights_.size();
   reap();
   // One has just ended, so the next has just begun.
-  if (event != nullptr && seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd) {
-    seat_.ends_ns.store(clock_ns() + estimated_ns_);
+  if (seat_.ends_ns.load(std::memory_order_relaxed) != kNoEnd) {
+    seat_.ends_ns.store(clock_ns() + flights_.estimated_ns());
   }
-  return event != nullptr || flights_.size() != before;
+  return true;
 }
 
 void Gate::wait_for_grant() {

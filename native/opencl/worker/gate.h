@@ -22,21 +22,29 @@
 // when the grant is taken back, somebody must notice their end and give the GPU up. Otherwise it
 // sleeps.
 //
-// Commands that wait for a user event of the client are not waited for: they do not run. Setting
-// such an event needs a grant itself (enter), as it sets them running.
+// Commands that only the client can set running (blocked_commands.h) do not come here before it
+// does: they do not use the device, and may be many, and for ever. Setting the user event that they
+// wait for enters the gate as a command does, and all of them are under way from then on.
+//
+// Whatever is under way can end, but it may be much, and without an order. So a look at it is
+// bounded: all that have ended among the oldest, and a part of the others, another part at each
+// look. Refused: looking at the oldest alone. What ends behind them counts as running, and so the
+// GPU as busy, until they end.
 #pragma once
 
 #include <CL/cl.h>
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
+#include <vector>
 
 #include "arbiter/board.h"
 #include "opencl/worker/flight.h"
+#include "opencl/worker/flights.h"
 
 namespace tessera::worker {
 
@@ -55,14 +63,15 @@ class Gate {
   // Like enter(), but says false instead of waiting; then enter() is to follow.
   bool try_enter(std::uint64_t estimate_ns);
   // The command is under way; takes one reference of `flight.event` of its own.
-  void entered(const Flight& flight);
+  void entered(const Flight& flight) { entered(std::span(&flight, 1)); }
+  // The same for several at once, at least one.
+  void entered(std::span<const Flight> flights);
   // Nothing (more) came of it: the driver did not take the command.
   void left();
 
   // Commands may have ended: charges them, and gives the GPU up if nothing is under way. Any
   // thread.
   void settle();
-  bool has_blocked_commands();
   // Whether the command that was the last one under way at the call before runs still, or waits for
   // others to end. No, where others want the GPU: then it may wait for its turn. One thread at a
   // time.
@@ -77,12 +86,12 @@ class Gate {
   bool is_metered() const;
   void wait_for_grant();
   bool arbiter_is_gone(std::uint64_t now);
-  // False when nothing of this session is under way that could end.
+  // False when nothing of this session is under way.
   bool wait_for(Part part);
   cl_event last_of(Part part);
-  void reap();
+  std::vector<cl_event> reap();
   void charge(const Flight& flight, cl_int status);
-  void foresee_end(const Flight& flight);
+  void foresee_end(const Flight& flight, bool first);
   void stop_attending();
   void mark(cl_event event);
   void give_up_if_idle();
@@ -98,9 +107,9 @@ class Gate {
   Seat& seat_;
 
   std::mutex mutex_;
-  std::deque<Flight> flights_;
-  std::uint64_t estimated_ns_ = 0;  // of flights_
-  cl_event marked_ = nullptr;       // one reference
+  Flights flights_;
+  std::size_t unseen_ = 0;     // that have entered since the last look
+  cl_event marked_ = nullptr;  // one reference
   bool entering_ = false;
   std::uint64_t charged_until_ns_ = 0;  // on the device's clock
   std::uint64_t arbiter_missed_ns_ = 0;

@@ -47,29 +47,16 @@ void Session::handle(const wire::SetUserEventStatus& m, Incoming&) {
   if (status == CL_SUCCESS) {
     event.user_done = true;
     if (m.status < CL_COMPLETE) event.poison = m.status;
-    status = set_user_event(event.handle, m.status);
+    status = set_user_event(event, m.status);
     --open_user_events_;
-    objects_.recount(blocked_.set(event), 0);
     if (m.status < CL_COMPLETE) {
       // What waited for it has failed with it, and is told at once, asked for or not.
       completions_.tell();
+      callbacks_.catch_up();
       channel_.flush();
     }
   }
   if (status != CL_SUCCESS) answers_.deferred_error(event.id, status, m.kOpcode);
-}
-
-// Commands that waited for the event run from here on, so their device must be granted.
-cl_int Session::set_user_event(cl_event event, cl_int status) {
-  std::vector<Gate*> entered;
-  for (const auto& gate : gates_) {
-    if (gate == nullptr || !gate->has_blocked_commands()) continue;
-    if (!gate->try_enter(0)) unlocked([&] { gate->enter(0); });
-    entered.push_back(gate.get());
-  }
-  status = clSetUserEventStatus(event, status);
-  for (Gate* gate : entered) gate->left();
-  return status;
 }
 
 void Session::handle(const wire::SubscribeEvent& m, Incoming&) {

@@ -2,6 +2,11 @@
 #include "opencl/worker/memory_account.h"
 
 namespace tessera::worker {
+namespace {
+
+constexpr std::chrono::seconds kDestroying{10};
+
+}  // namespace
 
 Charge::~Charge() {
   account_.quota_.release(account_.slot_, gpu_mask_, bytes_);
@@ -15,6 +20,11 @@ bool Charge::adjust(std::uint64_t bytes) {
   }
   bytes_ = bytes;
   return true;
+}
+
+MemoryAccount::~MemoryAccount() {
+  std::unique_lock lock(mutex_);
+  released_.wait_for(lock, kDestroying, [&] { return alive_.load() <= 0; });
 }
 
 std::unique_ptr<Charge> MemoryAccount::charge(std::uint32_t gpu_mask, std::uint64_t bytes,
@@ -39,8 +49,8 @@ void CL_CALLBACK MemoryAccount::destroyed(cl_mem, void* charge) {
   const std::unique_ptr<Tied> tied(static_cast<Tied*>(charge));
   MemoryAccount& account = *tied->account;
   tied->charge.reset();
-  account.alive_.fetch_sub(1);
   const std::lock_guard lock(account.mutex_);
+  account.alive_.fetch_sub(1);
   ++account.releases_;
   account.released_.notify_all();
 }

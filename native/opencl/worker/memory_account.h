@@ -44,6 +44,8 @@ class Charge {
 class MemoryAccount {
  public:
   MemoryAccount(Quota& quota, std::size_t slot) : quota_(quota), slot_(slot) {}
+  // Waits a while for what the driver still destroys, which is told here.
+  ~MemoryAccount();
 
   // Null when the lease has no room.
   std::unique_ptr<Charge> charge(std::uint32_t gpu_mask, std::uint64_t bytes,

@@ -153,9 +153,8 @@ std::unique_ptr<Charge> Session::charge_memory(const ContextEntry& context, std:
   if (auto charge = memory_.charge(gpus, bytes, false)) return charge;
   callbacks_.clear_buried();
   const auto queues = retain_queues();
-  const auto deadline =
-      std::chrono::steady_clock::now() +
-      (open_user_events_ != 0 ? kWaitWithUserEvents : std::chrono::milliseconds(kWait));
+  const auto deadline = std::chrono::steady_clock::now() +
+                        (may_fail_later() ? kWaitWithUserEvents : std::chrono::milliseconds(kWait));
   const auto wait = [&] {
     for (const auto& queue : queues) clFlush(queue.get());
     while (memory_.wait_for_release(deadline)) {

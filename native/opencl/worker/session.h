@@ -233,8 +233,6 @@ class Session {
   }
   // Empty if the resume did not enqueue it.
   HeldRead take_read(std::uint64_t ticket);
-  // A command enqueued now may wait for a user event, or for one that nobody can set any more.
-  bool may_wait_for_ever() const { return open_user_events_ != 0 || !abandoned_.empty(); }
   // No command of this session is known to be unfinished on `queue`.
   static bool idle(const QueueEntry& queue) { return queue.enqueued == queue.finished; }
 
@@ -326,7 +324,12 @@ class Session {
   bool wait_for_events(std::uint64_t sequence, std::span<const Id> ids);
   bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto, std::uint64_t position);
   void fail_user_events();
-  cl_int set_user_event(cl_event event, cl_int status);
+  cl_int set_user_event(EventEntry& event, cl_int status);
+  void enter_all(const std::vector<Gate*>& gates);
+  // The gate that has to know of the command when it can run; null where there is none.
+  Gate* gate_of(const Blocked& command) const {
+    return command.flight.event != nullptr ? gate(command.queue->device) : nullptr;
+  }
   std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
   std::vector<Retained<cl_command_queue>> retain_queues() const;

@@ -178,6 +178,8 @@ void Session::give_devices_back() {
   for (const auto& [number, command] : blocked.all()) {
     if (command->event != nullptr) forget(*command->event);
     queues.emplace_back(command->queue->handle);
+    // Should the driver run it all the same, the lease pays for it.
+    if (Gate* const before = gate_of(*command)) before->entered(command->flight);
   }
   completions_.forget_all();
   objects.each<EventEntry>(fail);
@@ -193,6 +195,7 @@ void Session::give_devices_back() {
   for (const auto& queue : queues) clFinish(queue.get());
   settle_gates();
   queues.clear();
+  callbacks_.catch_up();
   callbacks_.wait_for_all(kFreeing);
   lock_.lock();
   held.clear();

@@ -3,41 +3,24 @@
 // A session before a shared GPU. The test plays the arbiter: it writes grants by hand.
 #include "opencl/worker/gate.h"
 
-#include <unistd.h>
-
-#include "arbiter/board_file.h"
 #include "arbiter/policy.h"
 #include "base/clock.h"
-#include "base/futex.h"
 #include "check.h"
 #include "opencl/worker/nap_length.h"
+#include "worker/hand_arbiter.h"
 #include "worker/sleeping_threads.h"
-#include "worker/worker_pair.h"
+#include "worker/suspending.h"
 
 namespace tessera::test {
 namespace {
 
-constexpr wire::Id kContext = 1;
-constexpr wire::Id kQueue = 2;
-constexpr wire::Id kBuffer = 3;
 constexpr wire::Id kUserEvent = 4;
 
-template <class Condition>
-void eventually(Condition condition) {
-  for (int i = 0; !condition(); ++i) {
-    CHECK(i < 10'000);
-    ::usleep(1000);
-  }
-}
-
 // A session that is the only tenant of a board.
-struct Shared {
-  Shared()
-      : page(BoardPage::open(file.path(), "gpu0")),
-        tenant(page->tenants[page.register_tenant("lease", 100, kWholeDevice)]) {
-    page->arbiter_pid.store(::getpid());
+struct Shared : HandArbiter {
+  Shared() {
     WorkerPair::Gates gates;
-    gates.push_back(std::make_unique<worker::Gate>(BoardPage::attach(file.path()), 0));
+    gates.push_back(gate());
     pair = std::make_unique<WorkerPair>(TransportKind::shm, 1, std::move(gates));
     pair->open();
     grant(kNoEnd, false);
@@ -49,26 +32,11 @@ struct Shared {
     pair->send(buffer);
     finish();
     // Fresh memory may have been filled with zeros, which is charged as well.
-    before = tenant.commands.load();
+    count_anew();
   }
   ~Shared() {
     grant(kNoEnd, false);  // a session that waits for one would never end
     pair.reset();
-  }
-  Seat& seat() { return page->seats[0]; }
-  std::uint64_t commands() const { return tenant.commands.load() - before; }
-
-  void grant(std::uint64_t until_ns, bool contended) {
-    tenant.until_ns.store(until_ns);
-    page->contended.store(contended ? 1 : 0);
-    tenant.grant.store(++grants);
-    futex_wake_all(tenant.grant);
-  }
-  void take_back() {
-    page->contended.store(1);
-    tenant.grant.store(0);
-    seat().poke.fetch_add(1);
-    futex_wake_all(seat().poke);
   }
   void fill(std::span<const wire::Id> waits = {}, wire::Id event = 0) {
     static constexpr std::byte kPattern[4]{};
@@ -92,11 +60,6 @@ struct Shared {
     CHECK(reply.of == sequence && reply.status == CL_SUCCESS);
   }
 
-  BoardFile file;
-  BoardPage page;
-  Tenant& tenant;
-  std::uint32_t grants = 0;
-  std::uint64_t before = 0;  // commands of the set-up
   std::unique_ptr<WorkerPair> pair;
 };
 
@@ -176,9 +139,9 @@ void what_waits_for_the_client_keeps_nobody_waiting() {
   const wire::Id waits[] = {kUserEvent};
   gpu.fill(waits);
   gpu.fill();
-  eventually([&] { return gpu.seat().busy.load() == 1; });
+  settle(*gpu.pair);
+  CHECK(gpu.seat().busy.load() == 0);
   gpu.take_back();
-  eventually([&] { return gpu.seat().busy.load() == 0; });
   // Setting it sets them running: that needs a grant.
   wire::SetUserEventStatus set;
   set.event = kUserEvent;
@@ -237,16 +200,30 @@ void what_entered_unmetered_has_no_foreseen_end() {
   CHECK(gpu.seat().ends_ns.load() == kNoEnd);
 }
 
+// A context of the driver's own.
+struct Device {
+  Device() {
+    cl_platform_id platform = nullptr;
+    cl_device_id device = nullptr;
+    CHECK(clGetPlatformIDs(1, &platform, nullptr) == CL_SUCCESS);
+    CHECK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr) == CL_SUCCESS);
+    context = clCreateContext(nullptr, 1, &device, nullptr, nullptr, nullptr);
+    CHECK(context != nullptr);
+  }
+  Device(const Device&) = delete;
+  ~Device() { clReleaseContext(context); }
+  cl_context context = nullptr;
+};
+
 // A command that ends when the test says so.
 struct Running {
   explicit Running(cl_context context) : event(clCreateUserEvent(context, nullptr)) {
     CHECK(event != nullptr);
   }
   ~Running() { clReleaseEvent(event); }
-  worker::Flight flight(bool may_be_blocked = false) const {
+  worker::Flight flight() const {
     worker::Flight one;
     one.event = event;
-    one.may_be_blocked = may_be_blocked;
     return one;
   }
   void end() const { CHECK(clSetUserEventStatus(event, CL_COMPLETE) == CL_SUCCESS); }
@@ -263,13 +240,9 @@ void it_knows_whether_the_device_had_work_since_it_was_last_asked() {
   const BoardFile file;
   BoardPage page = BoardPage::open(file.path(), "gpu0");
   page->tenants[page.register_tenant("lease", 100, kWholeDevice)].grant.store(1);
-  cl_platform_id platform = nullptr;
-  cl_device_id device = nullptr;
-  CHECK(clGetPlatformIDs(1, &platform, nullptr) == CL_SUCCESS);
-  CHECK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr) == CL_SUCCESS);
-  const cl_context context = clCreateContext(nullptr, 1, &device, nullptr, nullptr, nullptr);
+  const Device device;
   {
-    Running first(context), second(context), third(context), blocked(context);
+    Running first(device.context), second(device.context), third(device.context);
     worker::Gate gate(BoardPage::attach(file.path()), 0);
     CHECK(!gate.worked_through());
     gate.entered(first.flight());
@@ -285,15 +258,42 @@ void it_knows_whether_the_device_had_work_since_it_was_last_asked() {
     CHECK(gate.worked_through());
     gate.entered(third.flight());
     CHECK(gate.worked_through());
-    // What waits for the client is no work.
-    gate.entered(blocked.flight(true));
-    CHECK(gate.worked_through() && !gate.worked_through());
-    for (const Running* one : {&second, &third, &blocked}) one->end();
+    for (const Running* one : {&second, &third}) one->end();
     // Nothing of what has ended is kept.
     gate.settle();
-    for (const Running* one : {&first, &second, &third, &blocked}) CHECK(one->references() == 1);
+    for (const Running* one : {&first, &second, &third}) CHECK(one->references() == 1);
   }
-  clReleaseContext(context);
+}
+
+// What runs on at the head of the list hides nothing: what ends behind it is charged, let go of,
+// and counts as under way no more.
+void what_ends_behind_many_that_run_is_found() {
+  constexpr std::size_t kRunOn = 100;
+  HandArbiter gpu;
+  gpu.grant(kNoEnd, false);
+  const Device device;
+  {
+    std::vector<std::unique_ptr<Running>> all;
+    for (std::size_t i = 0; i < 5 * kRunOn; ++i) {
+      all.push_back(std::make_unique<Running>(device.context));
+    }
+    const auto gate = gpu.gate();
+    for (const auto& one : all) gate->entered(one->flight());
+    for (std::size_t i = kRunOn; i < all.size(); ++i) all[i]->end();
+    const auto let_go = [&](const auto& one) { return one->references() == 1; };
+    for (int looks = 0; std::ranges::count_if(all, let_go) != 4 * kRunOn; ++looks) {
+      CHECK(looks < 1000);
+      gate->settle();
+    }
+    for (std::size_t i = 0; i < kRunOn; ++i) CHECK(!let_go(all[i]));
+    CHECK(gate->try_enter(0));
+    gate->left();
+    CHECK(gpu.seat().busy.load() == 1);
+    for (std::size_t i = 0; i < kRunOn; ++i) all[i]->end();
+    gate->settle();
+    CHECK(gpu.seat().busy.load() == 0);
+    CHECK(std::ranges::all_of(all, let_go));
+  }
 }
 
 void naps_grow_while_the_device_has_work_and_are_short_again_when_it_had_none() {
@@ -352,6 +352,7 @@ int main() {
   contents_that_come_with_a_creation_need_a_grant();
   what_entered_unmetered_has_no_foreseen_end();
   it_knows_whether_the_device_had_work_since_it_was_last_asked();
+  what_ends_behind_many_that_run_is_found();
   naps_grow_while_the_device_has_work_and_are_short_again_when_it_had_none();
   a_session_leaves_its_seat();
   the_driver_is_kept_apart_while_others_want_the_gpu();

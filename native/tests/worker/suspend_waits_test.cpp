@@ -2,8 +2,11 @@
 //
 // Suspended while commands and threads wait for a user event: they go on waiting after the resume,
 // and each ends once.
+//
+// Runs twice: once more with a driver that never calls back for an event that failed.
 #include <algorithm>
 
+#include "opencl/null/objects.h"
 #include "worker/suspending.h"
 
 namespace tessera::test {
@@ -243,6 +246,96 @@ void abandoned_user_event_holds_back_for_ever() {
   CHECK(pair.quiet());
 }
 
+void subscribe(WorkerPair& pair, wire::Id event, bool every_state) {
+  wire::SubscribeEvent message;
+  message.event = event;
+  message.every_state = every_state ? 1 : 0;
+  pair.send(message);
+}
+
+// Whatever was to be called back, by the session or for the client.
+void all_kinds_of_callbacks(WorkerPair& pair) {
+  gated(pair, CL_QUEUE_PROFILING_ENABLE);
+  for (wire::Id i = 0; i < 10; ++i) {
+    write(pair, kBuffer, pattern(64, static_cast<int>(i)), kWaits, 50 + i);
+    subscribe(pair, 50 + i, i % 2 == 0);
+    auto message = read_of(kBuffer, 64, 100 + i);
+    message.blocking = 0;
+    message.event = 70 + i;
+    pair.send(message);
+  }
+  settle(pair);
+}
+
+void all_come(WorkerPair& pair) {
+  pair.skipped();
+  set_user_event(pair, kGate);
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    CHECK(pair.until<wire::ReadDone>().ticket == 100 + i);
+    CHECK(pair.bulk() == pattern(64, static_cast<int>(i)));
+  }
+  CHECK(finished(pair) == CL_SUCCESS);
+  CHECK(std::ranges::count(pair.skipped(), wire::Opcode::event_done) == 20);
+}
+
+void nothing_of_the_driver_is_left_while_suspended() {
+  WorkerPair pair;
+  const std::size_t before = null::live_handles();
+  all_kinds_of_callbacks(pair);
+  for (int i = 0; i < 3; ++i) {
+    suspend(pair);
+    CHECK(null::live_handles() == before && pair.gpu().used == 0);
+    resume(pair);
+    CHECK(pair.quiet());
+  }
+  all_come(pair);
+}
+
+// A resume that fails ends with everything given back, and the session suspended as before.
+void nothing_of_the_driver_is_left_after_a_failed_resume() {
+  constexpr std::size_t kQuarter = std::size_t{1} << 28;  // of the null driver's memory
+  WorkerPair pair;
+  const std::size_t before = null::live_handles();
+  all_kinds_of_callbacks(pair);
+  suspend(pair);
+  {
+    cl_platform_id platform = nullptr;
+    cl_device_id device = nullptr;
+    CHECK(clGetPlatformIDs(1, &platform, nullptr) == CL_SUCCESS);
+    CHECK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr) == CL_SUCCESS);
+    const cl_context context = clCreateContext(nullptr, 1, &device, nullptr, nullptr, nullptr);
+    std::array<cl_mem, 4> taken{};
+    for (cl_mem& each : taken) {
+      each = clCreateBuffer(context, 0, kQuarter, nullptr, nullptr);
+      CHECK(each != nullptr);
+    }
+    const std::size_t beside = null::live_handles() - before;
+    CHECK(error_of([&] { resume(pair); }) == worker::state_error::kRefused);
+    CHECK(null::live_handles() == before + beside && pair.gpu().used == 0);
+    for (const cl_mem each : taken) clReleaseMemObject(each);
+    clReleaseContext(context);
+  }
+  resume(pair);
+  all_come(pair);
+}
+
+// The events and payloads of commands that have failed are let go of at once.
+void nothing_is_kept_for_a_command_that_failed() {
+  WorkerPair pair;
+  gated(pair);
+  CHECK(finished(pair) == CL_SUCCESS);
+  settle(pair);
+  const std::size_t before = null::live_handles();
+  for (int i = 0; i < 100; ++i) write(pair, kBuffer, pattern(64, 2), kWaits);
+  settle(pair);
+  CHECK(null::live_handles() >= before + 100);
+  set_user_event(pair, kGate, -5);
+  settle(pair);
+  // What callbacks have left behind goes with the next message.
+  settle(pair);
+  CHECK(null::live_handles() == before);
+}
+
 }  // namespace
 }  // namespace tessera::test
 
@@ -261,5 +354,8 @@ int main() {
   released_buffer_lives_in_a_blocked_command();
   ended_events_stay_ended();
   abandoned_user_event_holds_back_for_ever();
+  nothing_of_the_driver_is_left_while_suspended();
+  nothing_of_the_driver_is_left_after_a_failed_resume();
+  nothing_is_kept_for_a_command_that_failed();
   return 0;
 }

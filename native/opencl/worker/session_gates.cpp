@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Commands that a user event sets running enter the gates of their devices.
+#include <algorithm>
+#include <map>
+
+#include "opencl/worker/session.h"
+
+namespace tessera::worker {
+namespace {
+
+// How often several GPUs are waited for without holding one; each try may take all others' turns.
+constexpr int kTries = 16;
+
+}  // namespace
+
+// Waits for none while it holds another: a turn on one GPU is not to pass in a wait for a turn on
+// the next. Turns might miss each other for ever, so at last it does hold them.
+void Session::enter_all(const std::vector<Gate*>& gates) {
+  const auto enter = [&](Gate& gate) {
+    if (!gate.try_enter(0)) unlocked([&] { gate.enter(0); });
+  };
+  auto awaited = gates.begin();
+  for (int tries = 0; tries < kTries && gates.size() > 1; ++tries) {
+    enter(**awaited);
+    std::vector<Gate*> entered{*awaited};
+    const auto missing = std::ranges::find_if(gates, [&](Gate* gate) {
+      if (gate == *awaited) return false;
+      if (!gate->try_enter(0)) return true;
+      entered.push_back(gate);
+      return false;
+    });
+    if (missing == gates.end()) return;
+    for (Gate* gate : entered) gate->left();
+    awaited = missing;
+  }
+  for (Gate* gate : gates) enter(*gate);
+}
+
+// Commands that waited for the event run from here on, so their devices must be granted. If it
+// fails, so must those of all others that are blocked: a driver may end one that waits for
+// something else as well, and what comes behind it runs.
+cl_int Session::set_user_event(EventEntry& event, cl_int status) {
+  const bool fails = status < CL_COMPLETE;
+  std::map<Gate*, std::vector<Flight>> gated;
+  const auto sort_in = [&](const BlockedCommands::Commands& freed) {
+    for (const auto& command : freed) {
+      objects_.recount(command->counted, 0);
+      Gate* const before = gate_of(*command);
+      if (before == nullptr) continue;
+      Flight flight = command->flight;
+      flight.estimate_ns = flight.cost->estimate(flight.units);
+      gated[before].push_back(std::move(flight));
+    }
+  };
+  BlockedCommands::Commands others;
+  const auto freed = blocked_.set(event, others);
+  sort_in(freed);
+  if (fails) {
+    for (const std::uint32_t number : blocked_.devices()) {
+      if (Gate* const before = gate(number)) gated.try_emplace(before);
+    }
+  }
+  std::vector<Gate*> gates;
+  for (const auto& [before, flights] : gated) gates.push_back(before);
+  enter_all(gates);
+  const cl_int set = clSetUserEventStatus(event.handle, status);
+  BlockedCommands::Commands ended;
+  if (fails) ended = blocked_.free_ended(std::move(others));
+  sort_in(ended);
+  // `freed` and `ended` keep the events.
+  for (const auto& [before, flights] : gated) {
+    flights.empty() ? before->left() : before->entered(flights);
+  }
+  return set;
+}
+
+}  // namespace tessera::worker
