@@ -9,7 +9,7 @@ namespace tessera::worker {
 
 BlockedCommands::Causes BlockedCommands::causes(const QueueEntry& queue,
                                                 std::span<const std::shared_ptr<Entry>> waits,
-                                                bool fence) const {
+                                                bool waits_for_all) const {
   Causes found;
   for (const auto& entry : waits) {
     auto event = std::static_pointer_cast<EventEntry>(entry);
@@ -23,9 +23,9 @@ BlockedCommands::Causes BlockedCommands::causes(const QueueEntry& queue,
   if (at == queues_.end()) return found;
   const auto& decisive = queue.out_of_order ? at->second.last_barrier : at->second.last;
   if (auto command = decisive.lock()) found.commands.push_back(std::move(command));
-  if (!queue.out_of_order || !fence) return found;
-  if (auto command = at->second.last_fence.lock()) found.commands.push_back(std::move(command));
-  for (const auto& [number, weak] : at->second.since_fence) {
+  if (!queue.out_of_order || !waits_for_all) return found;
+  if (auto command = at->second.last_for_all.lock()) found.commands.push_back(std::move(command));
+  for (const auto& [number, weak] : at->second.since_for_all) {
     if (auto command = weak.lock()) found.commands.push_back(std::move(command));
   }
   return found;
@@ -56,11 +56,11 @@ void BlockedCommands::add(std::shared_ptr<Blocked> command, const Causes& causes
   queue.last = command;
   if (command->barrier) queue.last_barrier = command;
   command->number = next_++;
-  if (command->fence) {
-    queue.last_fence = command;
-    queue.since_fence.clear();
+  if (command->waits_for_all) {
+    queue.last_for_all = command;
+    queue.since_for_all.clear();
   } else if (command->queue->out_of_order) {
-    queue.since_fence.emplace(command->number, command);
+    queue.since_for_all.emplace(command->number, command);
   }
   command->causes = causes.user_events.size() + causes.commands.size();
   for (const auto& event : causes.user_events) event->gates.push_back(command);
@@ -116,20 +116,20 @@ BlockedCommands::Commands BlockedCommands::free_ended(Commands others) {
     }
     for (auto& command : free(std::move(ended), others)) freed.push_back(std::move(command));
   }
-  if (!freed.empty()) gather_fences();
+  if (!freed.empty()) gather_since_all();
   sort(freed);
   return freed;
 }
 
-// A fence may have ended before all that it waited for.
-void BlockedCommands::gather_fences() {
+// One that waits for all may have ended before all that it waited for.
+void BlockedCommands::gather_since_all() {
   for (auto& [queue, held] : queues_) {
-    held.last_fence.reset();
-    held.since_fence.clear();
+    held.last_for_all.reset();
+    held.since_for_all.clear();
   }
   for (const auto& [number, command] : commands_) {
     if (!command->queue->out_of_order) continue;
-    queues_[command->queue.get()].since_fence.emplace(number, command);
+    queues_[command->queue.get()].since_for_all.emplace(number, command);
   }
 }
 
@@ -153,7 +153,7 @@ void BlockedCommands::release(Blocked& command) {
   if (command.event != nullptr) command.event->command.reset();
   const auto at = queues_.find(command.queue.get());
   if (at == queues_.end()) return;
-  at->second.since_fence.erase(command.number);
+  at->second.since_for_all.erase(command.number);
   if (--at->second.blocked == 0) {
     queues_.erase(at);
   } else {

@@ -6,14 +6,15 @@
 // device and enqueued anew after the resume. So for as long as a command is blocked its whole
 // message is kept, with its payload, the objects that it uses and, for a kernel, the arguments as
 // they were. A command is blocked when it waits for an unset user event, or for a blocked command,
-// by its wait-list, by the order of its queue, or because it is a fence behind one. Nothing is
+// by its wait-list, by the order of its queue, or because it waits for all before it. Nothing is
 // kept, and nothing costs more than one comparison, while the session has no unset user event.
 //
 // Nor does such a command use the device: its gate hears of it only when it can run (`flight`). So
 // other leases lose nothing by it, however many there are.
 //
-// What each costs does not grow with their number. A fence of a queue without an order waits for
-// all before it, but the fence before it did so too: it waits for that one and what came since.
+// What each costs does not grow with their number. In a queue without an order, a marker or barrier
+// without a list waits for all before it, but the one before it did so too: it waits for that one
+// and what came since.
 //
 // A command with a failed event in its wait-list ends at once with some drivers, and with others
 // when the rest of the list has. So after a failure it is looked which have ended (free_ended).
@@ -55,9 +56,9 @@ struct Blocked {
   // The reference is that of `handle`.
   Flight flight;
   bool barrier = false;
-  bool fence = false;        // a marker or a barrier without a wait-list
-  std::uint64_t number = 0;  // in the order of all blocked commands of the session
-  std::size_t causes = 0;    // unset user events and blocked commands that it waits for
+  bool waits_for_all = false;  // a marker or a barrier without a wait-list
+  std::uint64_t number = 0;    // in the order of all blocked commands of the session
+  std::size_t causes = 0;      // unset user events and blocked commands that it waits for
   std::vector<std::weak_ptr<Blocked>> dependents;
   std::size_t counted = 0;  // bytes, as ObjectTable::recount was told
 };
@@ -70,9 +71,9 @@ class BlockedCommands {
     std::vector<std::shared_ptr<Blocked>> commands;
     bool any() const { return !user_events.empty() || !commands.empty(); }
   };
-  // `fence`: as Blocked::fence.
+  // `waits_for_all`: as Blocked::waits_for_all.
   Causes causes(const QueueEntry& queue, std::span<const std::shared_ptr<Entry>> waits,
-                bool fence) const;
+                bool waits_for_all) const;
 
   // A command will be enqueued on `queue` that is blocked; marks how far the queue can run.
   void prepare(QueueEntry& queue);
@@ -111,14 +112,14 @@ class BlockedCommands {
     std::weak_ptr<Blocked> last;
     // In a queue without an order.
     std::weak_ptr<Blocked> last_barrier;
-    std::weak_ptr<Blocked> last_fence;
-    std::map<std::uint64_t, std::weak_ptr<Blocked>> since_fence;  // by their numbers
+    std::weak_ptr<Blocked> last_for_all;
+    std::map<std::uint64_t, std::weak_ptr<Blocked>> since_for_all;  // by their numbers
     std::size_t blocked = 0;
   };
 
   Commands free(Commands ready, Commands& others);
   void release(Blocked& command);
-  void gather_fences();
+  void gather_since_all();
 
   std::map<std::uint64_t, std::shared_ptr<Blocked>> commands_;
   std::unordered_map<const QueueEntry*, HeldBack> queues_;

@@ -150,7 +150,7 @@ void Command::remember() {
   command->uses = std::move(used_);
   command->handle = std::make_shared<Retained<cl_event>>(event_);
   command->barrier = opcode_ == wire::Opcode::enqueue_barrier;
-  command->fence = waits_for_all();
+  command->waits_for_all = waits_for_all();
   if (gate_of_device() != nullptr) {
     command->flight.event = event_;
     command->flight.cost = cost_ != nullptr ? cost_ : session_.transfer_cost();
