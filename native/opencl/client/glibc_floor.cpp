@@ -7,7 +7,9 @@
 // compiled against the build machine's glibc and refers to names that came later, or to later
 // versions of thread functions that moved from libpthread to libc without a change. Both are
 // answered here:
-//   - moved functions are hidden wrappers around the version of 2.2.5, which every glibc has;
+//   - moved functions are hidden wrappers around the version of 2.2.5 (of 2.30 for a wait by a
+//   given
+//     clock), which every glibc that counts has;
 //   - new ones are small substitutes: a process that is never taken for single-threaded, random
 //     bytes from the kernel, and the unwinder's look-up of the object that holds an address.
 // Building in an old distribution was refused: the two commands must work on a plain Debian 12.
@@ -36,6 +38,8 @@ void* tessera_old_pthread_getspecific(pthread_key_t);
 // only.
 int tessera_old_pthread_setspecific(pthread_key_t, const void*) __attribute__((access(none, 2)));
 int tessera_old_pthread_sigmask(int, const sigset_t*, sigset_t*);
+int tessera_old_pthread_cond_clockwait(pthread_cond_t*, pthread_mutex_t*, clockid_t,
+                                       const timespec*);
 TESSERA_OLD(pthread_create);
 TESSERA_OLD(pthread_detach);
 TESSERA_OLD(pthread_join);
@@ -45,6 +49,7 @@ TESSERA_OLD(pthread_key_delete);
 TESSERA_OLD(pthread_getspecific);
 TESSERA_OLD(pthread_setspecific);
 TESSERA_OLD(pthread_sigmask);
+__asm__(".symver tessera_old_pthread_cond_clockwait,pthread_cond_clockwait@GLIBC_2.30");
 
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*),
                    void* argument) noexcept {
@@ -76,6 +81,11 @@ int pthread_setspecific(pthread_key_t key, const void* value) noexcept {
 }
 int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) noexcept {
   return tessera_old_pthread_sigmask(how, set, old);
+}
+
+int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock,
+                           const timespec* until) {
+  return tessera_old_pthread_cond_clockwait(condition, mutex, clock, until);
 }
 
 char __libc_single_threaded = 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
@@ -17,6 +18,19 @@ std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == path.npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// What a file is known by, and what it is. By statx(), whose name is older than those of stat() and
+// fstat() in a driver that is built today (glibc_floor.cpp).
+std::optional<struct statx> facts_of(int folder, const char* path, int flags) {
+  struct statx facts {};
+  constexpr unsigned kWanted = STATX_TYPE | STATX_SIZE | STATX_INO;
+  if (::statx(folder, path, flags, kWanted, &facts) != 0) return std::nullopt;
+  return facts;
+}
+
+FileIdentity identity_of(const struct statx& facts) {
+  return {::makedev(facts.stx_dev_major, facts.stx_dev_minor), facts.stx_ino};
 }
 
 // False on an error.
@@ -38,14 +52,14 @@ bool read_all(int fd, std::string& text) {
 std::optional<HeaderFile> read_header(const std::string& path, std::size_t most, bool& too_long) {
   // Without waiting: the name may be a pipe's.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  struct stat facts {};
-  struct stat folder {};
-  if (!fd || ::fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return std::nullopt;
-  if (::stat(folder_of(path).c_str(), &folder) != 0) return std::nullopt;
-  const auto size = static_cast<std::size_t>(facts.st_size);
+  if (!fd) return std::nullopt;
+  const auto facts = facts_of(fd.get(), "", AT_EMPTY_PATH);
+  const auto folder = facts_of(AT_FDCWD, folder_of(path).c_str(), 0);
+  if (!facts || !folder || !S_ISREG(facts->stx_mode)) return std::nullopt;
+  const auto size = static_cast<std::size_t>(facts->stx_size);
   too_long = size > most;
   if (too_long) return std::nullopt;
-  HeaderFile found{{facts.st_dev, facts.st_ino}, {folder.st_dev, folder.st_ino}, {}};
+  HeaderFile found{identity_of(*facts), identity_of(*folder), {}};
   found.text.resize(size);
   if (!read_all(fd.get(), found.text)) return std::nullopt;
   if (found.text.starts_with(kByteOrderMark)) found.text.erase(0, kByteOrderMark.size());
