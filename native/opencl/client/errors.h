@@ -19,6 +19,8 @@
 
 #include <exception>
 
+#include "opencl/client/cancellation.h"
+
 namespace tessera::client {
 
 class ApiError : public std::exception {
@@ -51,6 +53,7 @@ cl_int current_error() noexcept;
 
 template <class Body>
 cl_int guarded(Body&& body) noexcept {
+  const NotCancelled here;
   try {
     body();
     return CL_SUCCESS;
@@ -62,6 +65,7 @@ cl_int guarded(Body&& body) noexcept {
 // For entry points that return an object or a pointer and may be given a place for the code.
 template <class Body>
 auto guarded_create(cl_int* code, Body&& body) noexcept -> decltype(body()) {
+  const NotCancelled here;
   try {
     auto made = body();
     if (code != nullptr) *code = CL_SUCCESS;

@@ -3,6 +3,7 @@
 // What is done looks done, bytes land in the order of their events, and nothing waits for what it
 // need not wait for.
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -479,6 +480,37 @@ USE_ALONE(clEnqueueMapBuffer, out_of_order_and_overwriting_passes_a_held_command
                        nullptr, event, &e);
     OK(e);
   });
+}
+// Threads that are cancelled while they wait: they end, and the program and its other threads go
+// on.
+USE_ALONE(clWaitForEvents, a_cancelled_thread_ends_alone) {
+  if (!w.tessera) throw Skip("the bare device keeps its locks when a thread is cancelled");
+  Queue queue = new_queue(w);
+  Event gate = new_user_event(w), held;
+  OK(clEnqueueMarkerWithWaitList(queue, 1, gate.at(), held.out()));
+  OK(clFlush(queue));
+  static std::atomic<int> began{0};
+  const auto wait = [](void* event) -> void* {
+    began.fetch_add(1);
+    clWaitForEvents(1, static_cast<const cl_event*>(event));
+    ::pthread_testcancel();
+    return nullptr;
+  };
+  std::array<pthread_t, 3> threads{};
+  for (pthread_t& thread : threads) {
+    SAME(::pthread_create(&thread, nullptr, wait, const_cast<cl_event*>(held.at())), 0);
+  }
+  THAT(soon([] { return began.load() == 3; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (int i = 0; i < 2; ++i) SAME(::pthread_cancel(threads[i]), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  OK(clSetUserEventStatus(gate, CL_COMPLETE));
+  for (int i = 0; i < 3; ++i) {
+    void* result = nullptr;
+    SAME(::pthread_join(threads[i], &result), 0);
+    THAT((result == PTHREAD_CANCELED) == (i < 2));
+  }
+  OK(clFinish(queue));
 }
 void CL_CALLBACK gone(cl_mem, void* flag) {
   static_cast<std::atomic<bool>*>(flag)->store(true);
