@@ -4,6 +4,7 @@
 
 #include "generated/client_entries.h"
 #include "generated/messages_event.h"
+#include "generated/messages_queue.h"
 #include "opencl/client/command.h"
 #include "opencl/client/event.h"
 #include "opencl/client/info.h"
@@ -25,7 +26,16 @@ bool all_ended(std::span<const Ref<Event>> events) {
 // Asks the worker to push the ends, and waits for them.
 void wait_for_news(Session& session, std::span<const Ref<Event>> events) {
   session.count_round_trip();
-  for (const auto& event : events) event->subscribe(false);
+  const Queue* flushed = nullptr;
+  for (const auto& event : events) {
+    event->subscribe(false);
+    // As a wait does in the driver.
+    if (event->queue() == nullptr || event->queue() == flushed) continue;
+    flushed = event->queue();
+    wire::FlushQueue message;
+    message.queue = flushed->id();
+    session.post(message);
+  }
   while (!session.wait_for([&] { return all_ended(events); }, kAskAgain)) {
     for (const auto& event : events) {
       if (!event->ended()) event->ask();

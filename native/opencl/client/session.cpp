@@ -396,7 +396,9 @@ void Session::expect_read(std::uint64_t ticket, std::unique_ptr<Transfer> transf
 }
 
 bool Session::awaits_bytes(const std::byte* at, std::size_t size) {
+  if (!unfinished_.reads()) return false;
   const std::lock_guard lock(reads_mutex_);
+  if (arriving_ != nullptr && arriving_->goes_to(at, size)) return true;
   return std::ranges::any_of(reads_,
                              [&](const auto& read) { return read.second->goes_to(at, size); });
 }

@@ -296,6 +296,7 @@ class Session {
 
   std::mutex reads_mutex_;
   std::map<std::uint64_t, std::unique_ptr<Transfer>> reads_;
+  const Transfer* arriving_ = nullptr;  // whose bytes are being put where they belong
 
   Unfinished unfinished_;
   std::mutex gone_mutex_;

@@ -113,7 +113,15 @@ void Session::handle(const wire::ReadDone& message, Incoming& incoming) {
   {
     const std::lock_guard lock(reads_mutex_);
     if (auto node = reads_.extract(message.ticket)) transfer = std::move(node.mapped());
+    arriving_ = transfer.get();
   }
+  struct Arriving {
+    Session& session;
+    ~Arriving() {
+      const std::lock_guard lock(session.reads_mutex_);
+      session.arriving_ = nullptr;
+    }
+  } arriving{*this};
   // The program may free its memory once the read has ended: first nothing may write there.
   if (transfer != nullptr && transfer->is_under_way(incoming.bulk)) channel_->close();
   if (transfer == nullptr || !transfer->arrive(message.status, incoming.bulk)) {

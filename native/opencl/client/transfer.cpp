@@ -92,7 +92,8 @@ void Transfer::fail(cl_int status) {
 }
 
 bool Transfer::goes_to(const std::byte* at, std::size_t size) const {
-  return to_.at < at + size && at < to_.at + extent(to_);
+  const bool landed = read_->landed.load(std::memory_order_acquire);
+  return !landed && to_.at < at + size && at < to_.at + extent(to_);
 }
 
 void Transfer::end(cl_int status) {

@@ -107,7 +107,7 @@ class Transfer {
   bool arrive(cl_int status, const Bulk& bulk);
   // Ends the piece without bytes.
   void fail(cl_int status);
-  // Some of its bytes may belong in [at, at + size).
+  // Some of its bytes may belong in [at, at + size), and are not there yet.
   bool goes_to(const std::byte* at, std::size_t size) const;
 
  private:

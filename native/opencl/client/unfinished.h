@@ -21,6 +21,7 @@ class Unfinished {
   // Reads whose bytes have not arrived.
   void add_read() { reads_.fetch_add(1, std::memory_order_relaxed); }
   void end_read() { reads_.fetch_sub(1, std::memory_order_relaxed); }
+  bool reads() const { return reads_.load(std::memory_order_relaxed) != 0; }
   // From now on kernels may write to memory that the program looks at, or to its output, while they
   // run.
   void note_visible_kernels() { visible_kernels_.store(true, std::memory_order_relaxed); }
