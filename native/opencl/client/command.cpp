@@ -167,11 +167,14 @@ void Command::Step::sent() {
 Command::Reading::Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches,
                           bool blocking)
     : command_(command), state_(std::make_shared<ReadState>()), pieces_(pieces) {
-  if (blocking) waiter_.emplace(command.session());
   state_->queue = Ref<Queue>(command.queue_);
   if (keeps != nullptr) state_->keeps = Ref<Mem>(*keeps);
   state_->past_caches = past_caches;
   state_->left.store(pieces, std::memory_order_relaxed);
+  if (!blocking) return;
+  waiter_.emplace(command.session());
+  const bool answered = pieces == 1 && (waiter_->alone() || command.queue_.has_failure());
+  waits_ = answered ? ReadWait::for_answer : ReadWait::for_bytes;
 }
 
 std::uint64_t Command::Reading::expect(const ReadBox& to, std::uint64_t number) {

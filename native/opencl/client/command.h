@@ -21,6 +21,7 @@
 #include "opencl/client/queue.h"
 #include "opencl/client/session.h"
 #include "opencl/client/transfer.h"
+#include "opencl/read_wait.h"
 #include "transport/bulk_copy.h"
 
 namespace tessera::client {
@@ -95,7 +96,7 @@ class Command {
       const Piece piece = cutting.at(i);
       Message message;
       prepare(message, piece);
-      message.blocking = reading.is_waited_for_by_worker() ? 1 : 0;
+      message.blocking = static_cast<std::uint32_t>(reading.waits(i));
       {
         Step step(*this, i, cutting.count());
         message.ticket = reading.expect(part_of(to, piece, element_bytes), step.number());
@@ -200,9 +201,9 @@ class Command {
    public:
     std::shared_ptr<const ReadState> state() const { return state_; }
     Reading(Command& command, Mem* keeps, std::size_t pieces, bool past_caches, bool blocking);
-    // The worker does nothing else until it has answered, or else it pushes the bytes.
-    bool is_waited_for_by_worker() const {
-      return waiter_ && pieces_ == 1 && (waiter_->alone() || command_.queue_.has_failure());
+    // For the piece with this index.
+    ReadWait waits(std::size_t index) const {
+      return index + 1 == pieces_ ? waits_ : ReadWait::not_at_all;
     }
     std::uint64_t expect(const ReadBox& to, std::uint64_t number);
     // Waits while too many of the `sent` pieces are under way.
@@ -215,6 +216,7 @@ class Command {
     std::shared_ptr<ReadState> state_;
     std::size_t pieces_;
     std::optional<Session::Waiter> waiter_;  // of a blocking read
+    ReadWait waits_ = ReadWait::not_at_all;
     std::uint64_t last_number_ = 0;
     bool counted_ = false;
   };

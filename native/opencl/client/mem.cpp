@@ -56,11 +56,20 @@ void Mem::expect_destruction() {
   session().callbacks().expect();
 }
 
+bool Mem::has_destructors() {
+  const std::lock_guard lock(mutex_);
+  return !destructors_.empty();
+}
+
 void release_reference(Mem& mem) {
   if (!mem.release()) return;
   Session& session = mem.session();
-  guarded([&] { mem.expect_destruction(); });
+  const wire::Id id = mem.id();
+  const bool tells = mem.has_destructors();
+  if (tells) guarded([&] { mem.expect_destruction(); });
   mem.drop();
+  if (tells) guarded([&] { session.run_if_gone(id); });
+  // Perhaps the last that another object was needed for.
   if (session.callbacks().expects()) guarded([&] { session.flush(); });
 }
 

@@ -107,6 +107,7 @@ class Mem final : public Typed<Mem> {
   // The program has given its last reference back: from now on somebody has to receive what the
   // destructor callbacks wait for.
   void expect_destruction();
+  bool has_destructors();
 
  private:
   Ref<Context> context_;

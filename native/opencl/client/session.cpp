@@ -420,6 +420,27 @@ std::byte* Session::place_of_read(std::uint64_t ticket, std::size_t size) {
   return at == reads_.end() ? nullptr : at->second->place(size);
 }
 
+void Session::run_if_gone(wire::Id id) {
+  {
+    const std::lock_guard lock(gone_mutex_);
+    if (!when_gone_.contains(id)) return;  // something of this process still needs it
+    asked_.insert(id);
+  }
+  std::function<void()> then;
+  try {
+    synchronise();
+  } catch (const SessionLost&) {  // then it is delivered, or found
+  }
+  {
+    const std::lock_guard lock(gone_mutex_);
+    asked_.erase(id);
+    if (auto node = found_gone_.extract(id)) then = std::move(node.mapped());
+  }
+  if (!then) return;
+  callbacks_.forget();
+  then();
+}
+
 // ---- the end
 
 void Session::lose(const std::string& why) noexcept {

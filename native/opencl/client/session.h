@@ -194,6 +194,9 @@ class Session {
   // which it was asked to watch, is destroyed; the thread expects it. Also while a message is
   // handled.
   void when_gone(wire::Id id, std::function<void()> then);
+  // The program has released the object. Where nothing uses it any more, what was to be run is run
+  // here, before the call returns: one round trip.
+  void run_if_gone(wire::Id id);
 
   Account& account() { return account_; }
   BuildList& builds() { return builds_; }
@@ -301,7 +304,9 @@ class Session {
   Unfinished unfinished_;
   std::mutex gone_mutex_;
   std::map<wire::Id, std::function<void()>> when_gone_;
-  std::set<wire::Id> gone_;  // whose release is still to come
+  std::set<wire::Id> gone_;                               // whose release is still to come
+  std::set<wire::Id> asked_;                              // a thread looks whether it is gone
+  std::map<wire::Id, std::function<void()>> found_gone_;  // for that thread
 
   std::mutex parked_mutex_;
   std::vector<wire::Id> parked_;

@@ -95,6 +95,10 @@ void Session::handle(const wire::ObjectGone& message, Incoming&) {
   {
     const std::lock_guard lock(gone_mutex_);
     if (auto node = when_gone_.extract(message.target)) {
+      if (asked_.contains(message.target)) {
+        found_gone_.insert(std::move(node));
+        return;
+      }
       then = std::move(node.mapped());
     } else if (gone_.size() < kMaxGone) {
       gone_.insert(message.target);

@@ -51,11 +51,12 @@ std::shared_ptr<Completion> Completions::add(cl_event handle, std::shared_ptr<Ev
 std::shared_ptr<Completion> Completions::add_read(cl_event handle,
                                                   std::shared_ptr<EventEntry> event,
                                                   std::uint64_t ticket,
-                                                  std::unique_ptr<Landing> landing) {
+                                                  std::unique_ptr<Landing> landing, bool waited) {
   auto completion = std::make_shared<Completion>(handle, next_.fetch_add(1), true);
   completion->event = std::move(event);
   completion->ticket = ticket;
   completion->landing = std::move(landing);
+  completion->waited = waited;
   return insert(std::move(completion));
 }
 
@@ -147,9 +148,12 @@ Completions::Held Completions::tell_before(std::uint64_t position) {
 void Completions::send(const List& ended) {
   for (const Found& found : ended) {
     found.completion->told = true;
-    if (found.completion->is_read) send_read(*found.completion);
+    if (found.completion->is_read && !found.completion->waited) send_read(*found.completion);
   }
   send_events(ended);
+  for (const Found& found : ended) {
+    if (found.completion->is_read && found.completion->waited) send_read(*found.completion);
+  }
 }
 
 void Completions::send_read(Completion& read) {

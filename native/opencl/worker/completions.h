@@ -51,6 +51,7 @@ struct Completion {
   std::shared_ptr<EventEntry> event;  // null where the client has no event, or no more
   std::unique_ptr<Landing> landing;   // of a read
   std::uint64_t ticket = 0;           // of a read
+  bool waited = false;                // of a read
   bool told = false;
 };
 
@@ -63,9 +64,11 @@ class Completions {
 
   // A command was enqueued. `event`: the client's, or null.
   std::shared_ptr<Completion> add(cl_event handle, std::shared_ptr<EventEntry> event);
-  // The same for a read that the client does not wait for; `landing` is being filled.
+  // The same for a read; `landing` is being filled. `waited`: the client waits for the bytes, and
+  // so they go behind the ends of what the read waited for.
   std::shared_ptr<Completion> add_read(cl_event handle, std::shared_ptr<EventEntry> event,
-                                       std::uint64_t ticket, std::unique_ptr<Landing> landing);
+                                       std::uint64_t ticket, std::unique_ptr<Landing> landing,
+                                       bool waited);
   // The client has released the event.
   void forget(EventEntry& event);
   // Nothing of what is unfinished now is told any more.

@@ -158,7 +158,7 @@ void Session::handle(const wire::ReadBuffer& m, Incoming&) {
   const MemEntry& buffer = command.mem(m.buffer);
   if (buffer.shape.image()) command.check(CL_INVALID_MEM_OBJECT);
   if (!within(m.offset, m.size, buffer.shape.size)) command.check(CL_INVALID_VALUE);
-  read_into_bulk(command, {m.size, m.ticket, m.blocking != 0},
+  read_into_bulk(command, {m.size, m.ticket, read_wait(m.blocking)},
                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                      cl_event* event) {
                    return clEnqueueReadBuffer(queue, buffer.handle, CL_FALSE, m.offset, m.size,
@@ -184,7 +184,7 @@ void Session::handle(const wire::ReadBufferRect& m, Incoming&) {
   Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
   const MemEntry& buffer = command.mem(m.buffer);
   command.check(check_rect(buffer.shape, m.origin, m.region, m.row_pitch, m.slice_pitch));
-  read_into_bulk(command, {packed_size(m.region), m.ticket, m.blocking != 0},
+  read_into_bulk(command, {packed_size(m.region), m.ticket, read_wait(m.blocking)},
                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                      cl_event* event) {
                    return clEnqueueReadBufferRect(queue, buffer.handle, CL_FALSE, m.origin.data(),

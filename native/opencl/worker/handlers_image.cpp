@@ -133,7 +133,7 @@ void Session::handle(const wire::ReadImage& m, Incoming&) {
   const MemEntry& image = command.mem(m.image);
   command.check(check_box(image.shape, m.origin, m.region));
   const std::uint64_t size = packed_size(m.region, image.shape.element);
-  read_into_bulk(command, {size, m.ticket, m.blocking != 0},
+  read_into_bulk(command, {size, m.ticket, read_wait(m.blocking)},
                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                      cl_event* event) {
                    return clEnqueueReadImage(queue, image.handle, CL_FALSE, m.origin.data(),

@@ -156,7 +156,7 @@ void Session::handle(const wire::SvmRead& m, Incoming&) {
   Command command(*this, m.kOpcode, m.queue, m.wait_list, m.event);
   const SvmRange range = find_svm(command.context(), m.address, m.size);
   if (range.place == nullptr) command.check(CL_INVALID_VALUE);
-  read_into_bulk(command, {m.size, m.ticket, m.blocking != 0},
+  read_into_bulk(command, {m.size, m.ticket, read_wait(m.blocking)},
                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                      cl_event* event) {
                    const cl_int status = clEnqueueSVMMemcpy(queue, CL_FALSE, data, range.place,

@@ -58,7 +58,7 @@ void finish_blocking(Command& command, const ReadRequest& request,
 void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
   Completions& completions = command.session().completions();
   const auto read = completions.add_read(command.own_event(), command.event_entry(), request.ticket,
-                                         std::move(landing));
+                                         std::move(landing), request.wait != ReadWait::not_at_all);
   if (command.event_entry() != nullptr) command.event_entry()->watched = true;
   command.session().callbacks().watch(read);
   // Some drivers do not call back for an event that has failed already.
@@ -68,10 +68,19 @@ void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<
 
 }  // namespace
 
+ReadWait read_wait(std::uint32_t number) {
+  if (number > static_cast<std::uint32_t>(ReadWait::for_bytes)) {
+    throw ProtocolError("a read that is waited for in no known way");
+  }
+  return static_cast<ReadWait>(number);
+}
+
 void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue& enqueue) {
   Session& session = command.session();
   if (request.size > kMaxBulk) throw ProtocolError("a read of more than one message can carry");
   if (request.size == 0) command.check(CL_INVALID_VALUE);
+  const bool waited = request.wait != ReadWait::not_at_all;
+  const bool answers = request.wait == ReadWait::for_answer;
   std::unique_ptr<Landing> landing;
   if (command.status() == CL_SUCCESS) {
     landing = std::make_unique<Landing>(session.landing_share(), session.answers().channel(),
@@ -85,11 +94,11 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
       true);
   if (status != CL_SUCCESS) {
     // This answer tells the error; a finish need not repeat it.
-    if (request.blocking) command.queue().deferred = CL_SUCCESS;
-    session.answers().read_done(request.ticket, status, {}, request.blocking);
-  } else if (request.blocking && session.is_claimed(request.ticket)) {
+    if (waited) command.queue().deferred = CL_SUCCESS;
+    session.answers().read_done(request.ticket, status, {}, waited);
+  } else if (answers && session.is_claimed(request.ticket)) {
     session.hold_read(request.ticket, as_held(command, std::move(landing)));
-  } else if (request.blocking && session.may_block() && !session.answers().muted()) {
+  } else if (answers && session.may_block() && !session.answers().muted()) {
     finish_blocking(command, request, std::move(landing));
   } else {
     finish_later(command, request, std::move(landing));

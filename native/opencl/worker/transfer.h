@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "opencl/read_wait.h"
 #include "opencl/worker/command.h"
 
 namespace tessera::worker {
@@ -19,8 +20,11 @@ using Enqueue = std::function<cl_int(cl_command_queue queue, std::byte* data, cl
 struct ReadRequest {
   std::uint64_t size;    // bytes; the caller has checked it against the object
   std::uint64_t ticket;  // for read_done
-  bool blocking;         // the client waits for it now
+  ReadWait wait;
 };
+
+// Throws ProtocolError for a number that is none.
+ReadWait read_wait(std::uint32_t number);
 
 // Reads `size` bytes and answers by read_done, also when the command fails. A size beyond kMaxBulk
 // throws ProtocolError. Blocking reads wait for the driver without lock and token, so this is the

@@ -47,6 +47,10 @@ void make_event(World& w) {
 }
 void CL_CALLBACK nothing(cl_event, cl_int, void*) {}
 void CL_CALLBACK gone(cl_mem, void*) {}
+Mem& watched() {
+  static Mem memory;
+  return memory;
+}
 
 void* mapped = nullptr;
 void map_for_writing(World& w) {
@@ -124,7 +128,8 @@ std::vector<CountedCall> posted_objects() {
        }},
       {"clReleaseMemObject", 0, [](World& w) { new_buffer(w, 0, 64).reset(); }},
       {"clSetMemObjectDestructorCallback", 0,
-       [](World& w) { OK(clSetMemObjectDestructorCallback(new_buffer(w, 0, 64), gone, nullptr)); }},
+       [](World&) { OK(clSetMemObjectDestructorCallback(watched(), gone, nullptr)); },
+       [](World& w) { watched() = new_buffer(w, 0, 64); }, [](World&) { watched().reset(); }},
       {"clCreateImage", 0,
        [](World& w) { new_image(w, CL_MEM_READ_WRITE, kRgba8, image_2d(32, 32)); }},
       {"clCreateImage:copied", 0,

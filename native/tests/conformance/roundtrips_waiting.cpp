@@ -135,6 +135,8 @@ void step_with_one_read(World& w, cl_bool blocking_writes) {
   read_blocking(w, 4);
 }
 
+void CL_CALLBACK destroyed(cl_mem, void*) {}
+
 // The kernel has ended when the call returns, and the program could see it if it had not.
 void write_behind_a_kernel(World& w) {
   Event kernel;
@@ -295,6 +297,12 @@ std::vector<CountedCall> waiting_calls() {
        }},
       {"chain:1000_kernels_in_order", 2, chain_in_order},
       {"chain:1000_kernels_by_events", 2, chain_by_events},
+      // Nothing uses the object, so its callbacks are called before the release returns.
+      {"clReleaseMemObject:with_a_destructor_callback", 1,
+       [](World& w) {
+         Mem memory = new_buffer(w, 0, 64);
+         OK(clSetMemObjectDestructorCallback(memory, destroyed, nullptr));
+       }},
       {"clEnqueueWriteBuffer:behind_a_kernel", 1, write_behind_a_kernel},
       {"clEnqueueMapBuffer:overwriting_behind_a_kernel", 1, overwriting_map_behind_a_kernel},
       {"clEnqueueSVMMemcpy:blocking", 1,
