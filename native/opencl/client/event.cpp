@@ -142,8 +142,8 @@ void Event::set_user_status(cl_int status) {
 }
 
 void Event::add_callback(cl_int state, tessera_event_callback function, void* user_data) {
-  const Ref<Event> self(
-      *this);  // the callback may run, and give the event back, before the end here
+  // The callback may run, and give the event back, before the end here.
+  const Ref<Event> self(*this);
   session().callbacks().expect();
   {
     const std::lock_guard lock(mutex_);

@@ -43,30 +43,27 @@ cl_int Completion::status() const {
 }
 
 std::shared_ptr<Completion> Completions::add(cl_event handle, std::shared_ptr<EventEntry> event) {
-  auto completion = std::make_shared<Completion>(handle, next_.fetch_add(1), false);
-  completion->event = std::move(event);
-  return insert(std::move(completion));
+  return insert(std::make_shared<Completion>(handle, false), std::move(event));
 }
 
 std::shared_ptr<Completion> Completions::add_read(cl_event handle,
                                                   std::shared_ptr<EventEntry> event,
                                                   std::uint64_t ticket,
                                                   std::unique_ptr<Landing> landing, bool waited) {
-  auto completion = std::make_shared<Completion>(handle, next_.fetch_add(1), true);
-  completion->event = std::move(event);
+  auto completion = std::make_shared<Completion>(handle, true);
   completion->ticket = ticket;
   completion->landing = std::move(landing);
   completion->waited = waited;
-  return insert(std::move(completion));
+  return insert(std::move(completion), std::move(event));
 }
 
-std::shared_ptr<Completion> Completions::insert(std::shared_ptr<Completion> completion) {
+std::shared_ptr<Completion> Completions::insert(std::shared_ptr<Completion> completion,
+                                                std::shared_ptr<EventEntry> event) {
   const std::lock_guard lock(lock_);
-  if (completion->event != nullptr) completion->event->completion = completion;
-  // Two threads may have taken their numbers in the other order.
-  auto at = list_.end();
-  while (at != list_.begin() && std::prev(at)->first > completion->number) --at;
-  list_.emplace(at, completion->number, completion);
+  completion->number = next_.fetch_add(1);
+  if (event != nullptr) event->completion = completion;
+  completion->event = std::move(event);
+  list_.emplace_back(completion->number, completion);
   live_.fetch_add(1);
   return completion;
 }

@@ -37,14 +37,13 @@ class Output;
 
 // A command whose end the client is to hear of.
 struct Completion {
-  Completion(cl_event handle, std::uint64_t number, bool is_read)
-      : handle(handle), number(number), is_read(is_read) {}
+  Completion(cl_event handle, bool is_read) : handle(handle), is_read(is_read) {}
   // CL_QUEUED .. CL_COMPLETE, or an error.
   cl_int status() const;
 
   const Retained<cl_event> handle;
-  const std::uint64_t number;
   const bool is_read;
+  std::uint64_t number = 0;  // given once, before anybody else knows of it
   // How it ended, where the driver has said so already: some say it before its event shows it.
   std::atomic<cl_int> end{CL_QUEUED};
   // The rest is of Completions, under its locks.
@@ -90,7 +89,8 @@ class Completions {
  private:
   struct Found;
   using List = std::vector<Found>;
-  std::shared_ptr<Completion> insert(std::shared_ptr<Completion> completion);
+  std::shared_ptr<Completion> insert(std::shared_ptr<Completion> completion,
+                                     std::shared_ptr<EventEntry> event);
   // The unfinished ones before `position`, the latest first.
   List before(std::uint64_t position);
   Held tell_before(std::uint64_t position);
