@@ -42,6 +42,7 @@ struct Engine {
   bool asynchronous = false;
   bool late = false;
   bool silent = false;
+  int hasty_failures = 0;
 };
 
 void device_thread(Engine& engine);
@@ -79,6 +80,14 @@ void collect_callbacks(cl_event event, Aftermath& after) {
   event->callbacks.clear();
 }
 
+bool may_run_before(cl_event dependent) {
+  return std::ranges::any_of(engine().ready, [&](const Event& each) {
+    return !each->dependency_failed &&
+           std::ranges::any_of(each->dependents,
+                               [&](const Event& other) { return other.get() == dependent; });
+  });
+}
+
 void end_event(cl_event event, cl_int status, Aftermath& after) {
   event->status = status;
   event->times[3] = now();
@@ -87,7 +96,10 @@ void end_event(cl_event event, cl_int status, Aftermath& after) {
   if (event->work) after.works.push_back(std::move(event->work));
   event->work = nullptr;
   for (auto& dependent : event->dependents) {
-    if (status < 0) dependent->dependency_failed = true;
+    if (status < 0) {
+      dependent->dependency_failed = true;
+      if (may_run_before(dependent.get())) ++engine().hasty_failures;
+    }
     if (--dependent->waits_for == 0) engine().ready.push_back(dependent);
     after.events.push_back(std::move(dependent));
   }
@@ -173,6 +185,11 @@ void add_dependencies(cl_event event, const Submission& submission) {
 }
 
 }  // namespace
+
+int hasty_failures() {
+  const std::lock_guard lock(big_lock());
+  return engine().hasty_failures;
+}
 
 cl_int check_submission(const Submission& submission) {
   if (!valid(submission.queue)) return CL_INVALID_COMMAND_QUEUE;

@@ -184,6 +184,10 @@ using Bytes = std::shared_ptr<std::byte[]>;
 // there is no more.
 Bytes allocate(std::size_t size);
 
+// How many commands failed by a user event while another that they wait for could run: there, real
+// drivers crash once in a while.
+int hasty_failures();
+
 // One kernel of a program, as the text says.
 enum class ArgumentKind { value, buffer, local, image, sampler };
 struct Argument {

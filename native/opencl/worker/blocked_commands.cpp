@@ -107,6 +107,33 @@ BlockedCommands::Commands BlockedCommands::set(EventEntry& event, Commands& othe
   return freed;
 }
 
+std::vector<Retained<cl_event>> BlockedCommands::awaited_beside(const EventEntry& event) const {
+  std::vector<Retained<cl_event>> awaited;
+  std::set<const QueueEntry*> queues;
+  std::set<std::uint64_t> seen;
+  std::vector<std::weak_ptr<Blocked>> waiting = event.gates;
+  while (!waiting.empty()) {
+    const auto command = waiting.back().lock();
+    waiting.pop_back();
+    if (command == nullptr || !seen.insert(command->number).second) continue;
+    for (const auto& entry : command->waits) {
+      const auto& other = static_cast<const EventEntry&>(*entry);
+      if (!other.user && other.command.expired() && other.handle != nullptr) {
+        awaited.emplace_back(other.handle);
+      }
+    }
+    for (const auto& other : command->also_waits) awaited.emplace_back(other.get());
+    queues.insert(command->queue.get());
+    waiting.insert(waiting.end(), command->dependents.begin(), command->dependents.end());
+  }
+  for (const QueueEntry* queue : queues) {
+    const auto at = queues_.find(queue);
+    if (at == queues_.end()) continue;
+    for (const auto& before : at->second.runnable) awaited.emplace_back(before.get());
+  }
+  return awaited;
+}
+
 BlockedCommands::Commands BlockedCommands::free_ended(Commands others) {
   Commands freed;
   while (!others.empty()) {

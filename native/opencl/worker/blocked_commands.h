@@ -48,6 +48,7 @@ struct Blocked {
   std::shared_ptr<QueueEntry> queue;
   std::shared_ptr<EventEntry> event;          // of the command; null where the client has none
   std::vector<std::shared_ptr<Entry>> waits;  // the events of its wait-list
+  std::vector<Retained<cl_event>> also_waits;  // what the session put into its wait-list besides
   std::vector<std::shared_ptr<Entry>> uses;   // memory and other objects, also as arguments
   std::shared_ptr<KernelEntry> kernel;
   std::vector<KernelEntry::Argument> arguments;  // of the kernel, when it was enqueued
@@ -88,6 +89,9 @@ class BlockedCommands {
   // commands that can run now, in the order in which they were enqueued; `others` gets those that
   // wait for something else as well.
   Commands set(EventEntry& event, Commands& others);
+  // What is no user event and not blocked, and a command waits for that waits for `event` too,
+  // itself or by others that it waits for; whether it has ended or not.
+  std::vector<Retained<cl_event>> awaited_beside(const EventEntry& event) const;
   // The event was set to an error. Returns those of `others` that have ended with it, and what can
   // run now because they have.
   Commands free_ended(Commands others);

@@ -147,6 +147,8 @@ void Command::remember() {
   command->queue = queue_;
   command->event = entry_;
   command->waits = std::move(waited_);
+  if (scrub_.get() != nullptr) command->also_waits.emplace_back(scrub_.get());
+  for (const auto& fence : fences_) command->also_waits.emplace_back(fence.get());
   command->uses = std::move(used_);
   command->handle = std::make_shared<Retained<cl_event>>(event_);
   command->barrier = opcode_ == wire::Opcode::enqueue_barrier;

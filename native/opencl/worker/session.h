@@ -325,6 +325,7 @@ class Session {
   bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto, std::uint64_t position);
   void fail_user_events();
   cl_int set_user_event(EventEntry& event, cl_int status);
+  void let_end_what_is_awaited_beside(const EventEntry& event);
   void enter_all(const std::vector<Gate*>& gates);
   // The gate that has to know of the command when it can run; null where there is none.
   Gate* gate_of(const Blocked& command) const {

@@ -2,7 +2,9 @@
 //
 // Commands that a user event sets running enter the gates of their devices.
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <thread>
 
 #include "opencl/worker/session.h"
 
@@ -11,6 +13,10 @@ namespace {
 
 // How often several GPUs are waited for without holding one; each try may take all others' turns.
 constexpr int kTries = 16;
+
+// How long a driver may go on with an event whose end it shows already: it tells those who wait
+// for it.
+constexpr std::chrono::milliseconds kTelling{1};
 
 }  // namespace
 
@@ -37,11 +43,31 @@ void Session::enter_all(const std::vector<Gate*>& gates) {
   for (Gate* gate : gates) enter(*gate);
 }
 
+// A command may wait for a user event that is about to fail, and for another command that runs.
+// Where both end at the same time, PoCL fails it, gives back what it used, and runs it. So what
+// runs ends first. A driver tells those who wait for a command only when its end can be seen
+// already, and no call says that it has: hence the time on top, which only such a failure costs.
+//
+// Refused: letting no command wait for both in the driver, but enqueueing it when only one is left.
+// Each command behind a user event would pay for it, and the program can fail as well without us.
+void Session::let_end_what_is_awaited_beside(const EventEntry& event) {
+  const auto awaited = blocked_.awaited_beside(event);
+  if (awaited.empty()) return;
+  unlocked([&] {
+    for (const auto& each : awaited) {
+      const cl_event handle = each.get();
+      clWaitForEvents(1, &handle);
+    }
+    std::this_thread::sleep_for(kTelling);
+  });
+}
+
 // Commands that waited for the event run from here on, so their devices must be granted. If it
 // fails, so must those of all others that are blocked: a driver may end one that waits for
 // something else as well, and what comes behind it runs.
 cl_int Session::set_user_event(EventEntry& event, cl_int status) {
   const bool fails = status < CL_COMPLETE;
+  if (fails) let_end_what_is_awaited_beside(event);
   std::map<Gate*, std::vector<Flight>> gated;
   const auto sort_in = [&](const BlockedCommands::Commands& freed) {
     for (const auto& command : freed) {
