@@ -42,6 +42,8 @@ struct Engine {
   bool asynchronous = false;
   bool late = false;
   bool silent = false;
+  bool early = false;
+  int forgotten_failures = 0;
   int hasty_failures = 0;
 };
 
@@ -52,6 +54,7 @@ Engine& engine() {
     auto* const made = new Engine;
     made->asynchronous = std::getenv("TESSERA_NULL_ASYNC") != nullptr;
     made->late = std::getenv("TESSERA_NULL_LATE") != nullptr;
+    made->early = std::getenv("TESSERA_NULL_EARLY") != nullptr;
     made->silent = std::getenv("TESSERA_NULL_SILENT") != nullptr;
     if (made->asynchronous) std::thread(device_thread, std::ref(*made)).detach();
     return made;
@@ -88,7 +91,22 @@ bool may_run_before(cl_event dependent) {
   });
 }
 
-void end_event(cl_event event, cl_int status, Aftermath& after) {
+// One that waited for the event. `failed` gets it where it ends with the event.
+void count_down(Event dependent, bool failing, std::vector<Event>& failed) {
+  if (has_ended(dependent.get())) {
+    if (dependent->api.load() == 0) ++engine().forgotten_failures;
+    return;
+  }
+  --dependent->waits_for;
+  if (failing) {
+    dependent->dependency_failed = true;
+    if (may_run_before(dependent.get())) ++engine().hasty_failures;
+    if (engine().early) return failed.push_back(std::move(dependent));
+  }
+  if (dependent->waits_for == 0) engine().ready.push_back(std::move(dependent));
+}
+
+void end_one(cl_event event, cl_int status, Aftermath& after, std::vector<Event>& failed) {
   event->status = status;
   event->times[3] = now();
   after.events.emplace_back(event);
@@ -96,17 +114,24 @@ void end_event(cl_event event, cl_int status, Aftermath& after) {
   if (event->work) after.works.push_back(std::move(event->work));
   event->work = nullptr;
   for (auto& dependent : event->dependents) {
-    if (status < 0) {
-      dependent->dependency_failed = true;
-      if (may_run_before(dependent.get())) ++engine().hasty_failures;
-    }
-    if (--dependent->waits_for == 0) engine().ready.push_back(dependent);
+    count_down(dependent, status < 0, failed);
     after.events.push_back(std::move(dependent));
   }
   event->dependents.clear();
   if (event->queue) {
     if (event->queue->last == event) event->queue->last = nullptr;
     event->queue->pending.erase(event);
+  }
+}
+
+void end_event(cl_event event, cl_int status, Aftermath& after) {
+  std::vector<Event> failed;
+  end_one(event, status, after, failed);
+  while (!failed.empty()) {
+    const Event next = std::move(failed.back());
+    failed.pop_back();
+    if (has_ended(next.get())) continue;
+    end_one(next.get(), CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, after, failed);
   }
   engine().ended.notify_all();
 }
@@ -189,6 +214,11 @@ void add_dependencies(cl_event event, const Submission& submission) {
 int hasty_failures() {
   const std::lock_guard lock(big_lock());
   return engine().hasty_failures;
+}
+
+int forgotten_failures() {
+  const std::lock_guard lock(big_lock());
+  return engine().forgotten_failures;
 }
 
 cl_int check_submission(const Submission& submission) {

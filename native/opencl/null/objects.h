@@ -17,7 +17,9 @@
 // TESSERA_NULL_ASYNC=1 a device thread runs them and calls the callbacks, as real drivers do. With
 // TESSERA_NULL_LATE=1 a command runs when somebody waits for it, and what it need not wait for runs
 // later still: whoever forgets a dependency reads what was there before. With TESSERA_NULL_SILENT=1
-// it never calls back for an event that failed, as some real drivers.
+// it never calls back for an event that failed, as some real drivers. With TESSERA_NULL_EARLY=1 a
+// command fails with the first event of its wait-list that does, as with some real drivers, and not
+// when all have ended.
 #pragma once
 
 #define CL_USE_DEPRECATED_OPENCL_1_0_APIS
@@ -187,6 +189,9 @@ Bytes allocate(std::size_t size);
 // How many commands failed by a user event while another that they wait for could run: there, real
 // drivers crash once in a while.
 int hasty_failures();
+// How many commands that had failed early were looked at by another event that they waited for,
+// after the application gave them back: there, real drivers read freed memory.
+int forgotten_failures();
 
 // One kernel of a program, as the text says.
 enum class ArgumentKind { value, buffer, local, image, sampler };

@@ -64,7 +64,10 @@ void BlockedCommands::add(std::shared_ptr<Blocked> command, const Causes& causes
   }
   command->causes = causes.user_events.size() + causes.commands.size();
   for (const auto& event : causes.user_events) event->gates.push_back(command);
-  for (const auto& each : causes.commands) each->dependents.push_back(command);
+  for (const auto& each : causes.commands) {
+    each->dependents.push_back(command);
+    command->behind.push_back(each->handle);
+  }
   if (command->event != nullptr) command->event->command = command;
   commands_.emplace(command->number, std::move(command));
 }
@@ -135,17 +138,30 @@ std::vector<Retained<cl_event>> BlockedCommands::awaited_beside(const EventEntry
 }
 
 BlockedCommands::Commands BlockedCommands::free_ended(Commands others) {
+  early_failures_.prune();
   Commands freed;
   while (!others.empty()) {
     Commands ended;
     for (auto& command : std::exchange(others, {})) {
       if (has_ended(command->handle->get())) ended.push_back(std::move(command));
     }
+    for (const auto& command : ended) keep_if_early(*command);
     for (auto& command : free(std::move(ended), others)) freed.push_back(std::move(command));
   }
   if (!freed.empty()) gather_since_all();
   sort(freed);
   return freed;
+}
+
+void BlockedCommands::keep_if_early(const Blocked& command) {
+  std::vector<Retained<cl_event>> awaited;
+  const auto add = [&](cl_event event) {
+    if (event != nullptr && !has_ended(event)) awaited.emplace_back(event);
+  };
+  for (const auto& entry : command.waits) add(static_cast<const EventEntry&>(*entry).handle);
+  for (const auto& event : command.also_waits) add(event.get());
+  for (const auto& event : command.behind) add(event->get());
+  if (!awaited.empty()) early_failures_.keep(command.handle, std::move(awaited));
 }
 
 // One that waits for all may have ended before all that it waited for.

@@ -35,6 +35,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "opencl/worker/early_failures.h"
 #include "opencl/worker/flight.h"
 #include "opencl/worker/object_table.h"
 #include "opencl/worker/pinned_bulk.h"
@@ -46,10 +47,12 @@ struct Blocked {
   Record message;  // without its bulk
   std::shared_ptr<PinnedBulk::Payload> payload;
   std::shared_ptr<QueueEntry> queue;
-  std::shared_ptr<EventEntry> event;          // of the command; null where the client has none
-  std::vector<std::shared_ptr<Entry>> waits;  // the events of its wait-list
+  std::shared_ptr<EventEntry> event;           // of the command; null where the client has none
+  std::vector<std::shared_ptr<Entry>> waits;   // the events of its wait-list
   std::vector<Retained<cl_event>> also_waits;  // what the session put into its wait-list besides
-  std::vector<std::shared_ptr<Entry>> uses;   // memory and other objects, also as arguments
+  // Blocked commands that it was enqueued behind, in its queue or by its wait-list.
+  std::vector<std::shared_ptr<Retained<cl_event>>> behind;
+  std::vector<std::shared_ptr<Entry>> uses;  // memory and other objects, also as arguments
   std::shared_ptr<KernelEntry> kernel;
   std::vector<KernelEntry::Argument> arguments;  // of the kernel, when it was enqueued
   std::shared_ptr<Retained<cl_event>> handle;
@@ -92,8 +95,8 @@ class BlockedCommands {
   // What is no user event and not blocked, and a command waits for that waits for `event` too,
   // itself or by others that it waits for; whether it has ended or not.
   std::vector<Retained<cl_event>> awaited_beside(const EventEntry& event) const;
-  // The event was set to an error. Returns those of `others` that have ended with it, and what can
-  // run now because they have.
+  // The event was set to an error. Keeps what the driver may still need of those of `others` that
+  // have ended with it. Returns them, and what can run now because they have.
   Commands free_ended(Commands others);
 
   bool any() const { return !commands_.empty(); }
@@ -122,11 +125,13 @@ class BlockedCommands {
   };
 
   Commands free(Commands ready, Commands& others);
+  void keep_if_early(const Blocked& command);
   void release(Blocked& command);
   void gather_since_all();
 
   std::map<std::uint64_t, std::shared_ptr<Blocked>> commands_;
   std::unordered_map<const QueueEntry*, HeldBack> queues_;
+  EarlyFailures early_failures_;
   std::uint64_t next_ = 0;
   bool incomplete_ = false;
 };
