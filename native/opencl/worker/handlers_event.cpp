@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "opencl/worker/command.h"
 #include "opencl/worker/event_status.h"
 #include "opencl/worker/session.h"
 
