@@ -102,8 +102,12 @@ std::uint32_t count_parts(const Device& device, const Scheme& scheme) {
   return ensure_made(session_of(device).call(message), std::numeric_limits<std::uint32_t>::max());
 }
 
-std::vector<Ref<Device>> make_parts(Device& device, Scheme scheme, cl_uint room) {
-  Session& session = session_of(device);
+}  // namespace
+
+std::vector<Ref<Device>> make_sub_devices(Session& session, Device& device,
+                                          const cl_device_partition_property* properties,
+                                          cl_uint room) {
+  Scheme scheme = read_scheme(device, properties);
   // Each has a compute unit at least.
   const auto most = std::min({room, static_cast<cl_uint>(kMaxSubDevices),
                               device.fact_or<cl_uint>(CL_DEVICE_MAX_COMPUTE_UNITS, 1)});
@@ -123,8 +127,6 @@ std::vector<Ref<Device>> make_parts(Device& device, Scheme scheme, cl_uint room)
   return parts;
 }
 
-}  // namespace
-
 namespace entry {
 
 cl_int CL_API_CALL clCreateSubDevices(cl_device_id in_device,
@@ -134,13 +136,13 @@ cl_int CL_API_CALL clCreateSubDevices(cl_device_id in_device,
   return guarded([&] {
     Device& device = require<Device>(in_device);
     ensure(out_devices == nullptr || num_entries != 0, CL_INVALID_VALUE);
-    Scheme scheme = read_scheme(device, partition_properties);
     if (out_devices == nullptr) {
-      const std::uint32_t count = count_parts(device, scheme);
+      const std::uint32_t count = count_parts(device, read_scheme(device, partition_properties));
       if (num_devices != nullptr) *num_devices = count;
       return;
     }
-    std::vector<Ref<Device>> parts = make_parts(device, std::move(scheme), num_entries);
+    std::vector<Ref<Device>> parts =
+        make_sub_devices(session_of(device), device, partition_properties, num_entries);
     if (num_devices != nullptr) *num_devices = static_cast<cl_uint>(parts.size());
     for (Ref<Device>& part : parts) *out_devices++ = give_handle(std::move(part));
   });

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "opencl/client/device.h"
@@ -27,14 +28,25 @@ class Partition final : public Typed<Partition> {
   const std::vector<std::byte>& type() const { return type_; }
   // What the worker tells of the sub-device at this place, before it answers.
   void tell(std::uint32_t place, DeviceFacts facts) {
+    const std::lock_guard lock(mutex_);
     if (place < facts_.size()) facts_[place] = std::move(facts);
   }
-  const DeviceFacts& facts(std::uint32_t place) const { return facts_.at(place); }
+  DeviceFacts facts(std::uint32_t place) {
+    const std::lock_guard lock(mutex_);
+    return facts_.at(place);
+  }
 
  private:
   Ref<Device> parent_;
   std::vector<std::byte> type_;
+  std::mutex mutex_;  // a hostile worker may tell at any time
   std::vector<DeviceFacts> facts_;
 };
+
+// What clCreateSubDevices makes, as objects of this session; `room`: at most so many. Throws
+// ApiError.
+std::vector<Ref<Device>> make_sub_devices(Session& session, Device& device,
+                                          const cl_device_partition_property* properties,
+                                          cl_uint room);
 
 }  // namespace tessera::client

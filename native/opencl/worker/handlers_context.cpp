@@ -40,8 +40,7 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
   if (handles.empty()) status = CL_INVALID_VALUE;
   if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
   std::vector<cl_context_properties> properties{
-      CL_CONTEXT_PLATFORM,
-      reinterpret_cast<cl_context_properties>(devices_[entry->gpu].platform)};
+      CL_CONTEXT_PLATFORM, reinterpret_cast<cl_context_properties>(devices_[entry->gpu].platform)};
   if (m.interop_user_sync != 0) {
     properties.insert(properties.end(), {CL_CONTEXT_INTEROP_USER_SYNC, CL_TRUE});
   }

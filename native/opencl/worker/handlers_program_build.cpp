@@ -80,7 +80,8 @@ void collect(const ProgramEntry& program, cl_program handle,
     };
     ask(CL_PROGRAM_BUILD_STATUS, build);
     if (related && build != CL_BUILD_SUCCESS) {
-      const bool lost = std::ranges::find(program.built_for, device.number) != program.built_for.end();
+      const bool lost =
+          std::ranges::find(program.built_for, device.number) != program.built_for.end();
       if (lost) outcome.lose(device.number);
       continue;
     }

@@ -96,10 +96,10 @@ struct ContextEntry final : Entry {
   cl_mem nothing(cl_int* status);
 
   cl_context handle = nullptr;
-  std::vector<std::uint32_t> devices;    // as they are numbered on the wire
-  std::uint32_t gpu_mask = 0;            // the lease's devices that they are or are parts of
-  std::uint32_t gpu = 0;                 // of them, that of the first device
-  cl_device_id first_device = nullptr;   // the driver's
+  std::vector<std::uint32_t> devices;   // as they are numbered on the wire
+  std::uint32_t gpu_mask = 0;           // the lease's devices that they are or are parts of
+  std::uint32_t gpu = 0;                // of them, that of the first device
+  cl_device_id first_device = nullptr;  // the driver's
   std::vector<std::shared_ptr<PartitionEntry>> partitions;  // whose sub-devices it has
   // For initial contents and for zeros; in order, made when first needed.
   cl_command_queue internal_queue = nullptr;

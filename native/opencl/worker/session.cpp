@@ -235,8 +235,7 @@ cl_int Session::scrub(ContextEntry& context,
   // Commands of other queues wait for it, and by the standard only a flush makes that end.
   status = unlocked([&] {
     return start_metered(
-        context.gpu, queue, [&](cl_event* filled) { return fill(queue, filled); },
-        &event);
+        context.gpu, queue, [&](cl_event* filled) { return fill(queue, filled); }, &event);
   });
   if (event != nullptr) context.scrubbing.replace(event);
   return status;

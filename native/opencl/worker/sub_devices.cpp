@@ -86,8 +86,8 @@ cl_int count_sub_devices(cl_device_id device, const Scheme& scheme, cl_uint& cou
 
 cl_int make_sub_devices(cl_device_id device, const Scheme& scheme,
                         std::vector<cl_device_id>& handles) {
-  return clCreateSubDevices(device, for_driver(scheme).data(),
-                            static_cast<cl_uint>(handles.size()), handles.data(), nullptr);
+  return clCreateSubDevices(device, for_driver(scheme).data(), static_cast<cl_uint>(handles.size()),
+                            handles.data(), nullptr);
 }
 
 std::uint32_t compute_units(cl_device_id device) {
