@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "opencl/sub_device.h"
 #include "opencl/worker/session.h"
 #include "opencl/worker/sub_devices.h"
 
@@ -30,6 +31,9 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
       objects_.add<ContextEntry>(m.context, Record(incoming.opcode, incoming.fields));
   std::vector<cl_device_id> handles;
   cl_int status = entry->poison;
+  if (m.devices.size() > devices_.size() + kMaxSubDevices) {
+    throw ProtocolError("a context of more devices than there can be");
+  }
   for (const std::uint32_t number : m.devices) add_device(*entry, number);
   for (const std::uint32_t number : entry->devices) {
     const Device each = device(number);

@@ -237,6 +237,13 @@ void hostile_numbers() {
     message.count = kMaxSubDevices + 1;
     pair.send(message);
   });
+  ends("more devices than there can be", [](WorkerPair& pair) {
+    const std::vector<std::uint32_t> devices(kMaxSubDevices + 2);
+    wire::CreateContext message;
+    message.context = 20;
+    message.devices = devices;
+    pair.send(message);
+  });
   ends("is taken", [](WorkerPair& pair) { pair.send(four_parts(kPartition, kFirst + 4)); });
   ends("is a partition of a device", [](WorkerPair& pair) {
     wire::FinishQueue message;
