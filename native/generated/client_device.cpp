@@ -22,14 +22,6 @@ cl_int CL_API_CALL clReleaseDeviceEXT(cl_device_id device) {
   return guarded([&] { release_reference(require<Device>(device)); });
 }
 
-cl_int CL_API_CALL clCreateSubDevices(cl_device_id in_device, const cl_device_partition_property*,
-                                      cl_uint, cl_device_id*, cl_uint*) {
-  return guarded([&] {
-    require<Device>(in_device);
-    throw ApiError(CL_INVALID_VALUE);
-  });
-}
-
 cl_int CL_API_CALL clRetainDevice(cl_device_id device) {
   return guarded([&] { retain_reference(require<Device>(device)); });
 }

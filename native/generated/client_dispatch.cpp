@@ -95,6 +95,7 @@ const Named kNamed[] = {
     {"clEnqueueCopyBufferRect", reinterpret_cast<void*>(&entry::clEnqueueCopyBufferRect)},
     {"clRetainDeviceEXT", reinterpret_cast<void*>(&entry::clRetainDeviceEXT)},
     {"clReleaseDeviceEXT", reinterpret_cast<void*>(&entry::clReleaseDeviceEXT)},
+    {"clCreateSubDevices", reinterpret_cast<void*>(&entry::clCreateSubDevices)},
     {"clRetainDevice", reinterpret_cast<void*>(&entry::clRetainDevice)},
     {"clReleaseDevice", reinterpret_cast<void*>(&entry::clReleaseDevice)},
     {"clCreateImage", reinterpret_cast<void*>(&entry::clCreateImage)},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "generated/messages_context.h"
+#include "generated/messages_device.h"
 #include "generated/messages_event.h"
 #include "generated/messages_kernel.h"
 #include "generated/messages_program.h"
@@ -56,6 +57,8 @@ Dispatched dispatch_to_client(Handler& handler, Incoming& incoming) {
       return decoded(LongAnswerPiece());
     case Opcode::long_answer:
       return decoded(LongAnswer());
+    case Opcode::sub_device_facts:
+      return decoded(SubDeviceFacts());
     default:
       return Dispatched::unknown;
   }

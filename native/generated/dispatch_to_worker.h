@@ -4,6 +4,7 @@
 
 #include "generated/messages_buffer.h"
 #include "generated/messages_context.h"
+#include "generated/messages_device.h"
 #include "generated/messages_event.h"
 #include "generated/messages_image.h"
 #include "generated/messages_kernel.h"
@@ -149,6 +150,10 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(LongMessagePiece());
     case Opcode::long_message:
       return decoded(LongMessage());
+    case Opcode::create_sub_devices:
+      return decoded(CreateSubDevices());
+    case Opcode::count_sub_devices:
+      return decoded(CountSubDevices());
     default:
       return Dispatched::unknown;
   }

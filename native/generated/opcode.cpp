@@ -130,6 +130,10 @@ const char* opcode_name(std::uint16_t opcode) {
       return "long_message_piece";
     case Opcode::long_message:
       return "long_message";
+    case Opcode::create_sub_devices:
+      return "create_sub_devices";
+    case Opcode::count_sub_devices:
+      return "count_sub_devices";
     case Opcode::reply:
       return "reply";
     case Opcode::device_snapshot:
@@ -166,6 +170,8 @@ const char* opcode_name(std::uint16_t opcode) {
       return "long_answer_piece";
     case Opcode::long_answer:
       return "long_answer";
+    case Opcode::sub_device_facts:
+      return "sub_device_facts";
   }
   return "unknown";
 }

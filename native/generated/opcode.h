@@ -69,6 +69,8 @@ enum class Opcode : std::uint16_t {
   watch_object = 60,
   long_message_piece = 61,
   long_message = 62,
+  create_sub_devices = 63,
+  count_sub_devices = 64,
   reply = 256,
   device_snapshot = 257,
   image_formats = 258,
@@ -87,6 +89,7 @@ enum class Opcode : std::uint16_t {
   object_gone = 271,
   long_answer_piece = 272,
   long_answer = 273,
+  sub_device_facts = 274,
 };
 
 inline constexpr std::uint16_t kFirstToClient = 256;

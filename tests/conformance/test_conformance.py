@@ -21,8 +21,6 @@ WITHOUT_ERRORS = {"clGetExtensionFunctionAddress", "clSVMFree", "clUnloadCompile
 
 # What the bare device announces and a lease does not; the case finds that out and skips itself.
 NOT_ANNOUNCED = {
-    "clCreateSubDevices.": "a lease is a share of whole devices, which are not partitioned further",
-    "clRetainDevice.counts_on_a_sub_device": "the same",
     "clEnqueueNativeKernel.": "a function of the client cannot run in the worker",
 }
 

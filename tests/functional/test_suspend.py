@@ -282,6 +282,51 @@ def test_what_was_built_is_what_comes_back(
         assert (out, program.returncode) == ("1\n", 0), err
 
 
+# Computes on each half of its device, for every line of its standard input.
+ON_PARTS = """
+import sys
+import numpy as np
+import pyopencl as cl
+
+whole = cl.get_platforms()[0].get_devices()[0]
+parts = whole.create_sub_devices([cl.device_partition_property.EQUALLY, 1])
+facts = lambda: [(part.max_compute_units, part.parent_device == whole) for part in parts]
+before = facts()
+context = cl.Context(parts)
+source = "kernel void f(global int* p) { ++p[get_global_id(0)]; }"
+kernel = cl.Kernel(cl.Program(context, source).build(cache_dir=False), "f")
+buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, 4096)
+kernel.set_args(buffer)
+queues = [cl.CommandQueue(context, part) for part in parts]
+cl.enqueue_fill_buffer(queues[0], buffer, np.int32(0), 0, 4096).wait()
+print(len(parts), flush=True)
+for line in sys.stdin:
+    for queue in queues:
+        cl.enqueue_nd_range_kernel(queue, kernel, (1024,), None).wait()
+    out = np.zeros(1024, np.int32)
+    cl.enqueue_copy(queues[0], out, buffer)
+    assert facts() == before
+    print(out.min(), out.max(), flush=True)
+print(len(whole.create_sub_devices([cl.device_partition_property.EQUALLY, 1])), flush=True)
+"""
+
+
+@pytest.mark.parametrize("gpu", [(), ("--gpu", "gpu1")])
+def test_sub_devices_come_back(host: Host, gpu: tuple[str, ...]) -> None:
+    host.environment.update(TWO_DEVICES)
+    words = ("--", sys.executable, "-c", ON_PARTS)
+    with host.start("run", "-f", "1/4", "-n", "parts", *words, stdin=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdin is not None
+        parts = int(program.stdout.readline())
+        assert parts >= 1
+        program.stdin.write("\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == f"{parts} {parts}\n"
+        suspend_and_resume(host, "parts", "disk", *gpu)
+        out, err = program.communicate("\n", timeout=60)
+        assert (out, program.returncode) == (f"{2 * parts} {2 * parts}\n{parts}\n", 0), err
+
+
 # A kernel that counts in a variable of its program.
 COUNTING = """
 import sys

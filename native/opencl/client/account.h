@@ -29,7 +29,8 @@ class Account {
   // overtaken by a later one has no effect. False for another number of devices.
   bool resize(std::uint64_t resizes, std::span<const std::uint64_t> limits);
 
-  // Adds `size` bytes on each device, and tells whether they fit the lease's limit on all.
+  // Adds `size` bytes on each device of the lease, and tells whether they fit the lease's limit on
+  // all.
   bool charge(std::span<Device* const> devices, std::uint64_t size);
   void give_back(std::span<Device* const> devices, std::uint64_t size) noexcept;
 

@@ -41,7 +41,7 @@ cl_mem create_buffer(Context& context, std::vector<cl_mem_properties> properties
   const bool uses_host = (flags & CL_MEM_USE_HOST_PTR) != 0;
   const std::uint64_t svm =
       uses_host && is_svm(context, host_ptr, size) ? reinterpret_cast<std::uint64_t>(host_ptr) : 0;
-  Charge charge = svm == 0 ? Charge(session.account(), context.devices(), size) : Charge();
+  Charge charge = svm == 0 ? Charge(session.account(), context.gpus(), size) : Charge();
   const bool certain = svm != 0 || (session.alone() && charge.fits());
 
   Mem::Parts parts;

@@ -16,7 +16,13 @@ Context::Context(Session& session, std::vector<Device*> devices,
     : Typed(&session),
       devices_(std::move(devices)),
       properties_(std::move(properties)),
-      notify_(notify) {}
+      notify_(notify) {
+  for (Device* device : devices_) {
+    if (device->is_sub_device()) sub_devices_.emplace_back(*device);
+    Device* gpu = &device->gpu();
+    if (std::find(gpus_.begin(), gpus_.end(), gpu) == gpus_.end()) gpus_.push_back(gpu);
+  }
+}
 
 Context::~Context() {
   if (destructors_.empty()) return;

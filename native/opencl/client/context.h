@@ -21,6 +21,8 @@ class Context final : public Typed<Context> {
   ~Context();
 
   const std::vector<Device*>& devices() const { return devices_; }
+  // The lease's devices that these are or are parts of, each once: whose memory is charged.
+  const std::vector<Device*>& gpus() const { return gpus_; }
   const std::vector<cl_context_properties>& properties() const { return properties_; }
   Notify notify() const { return notify_; }
   bool has_device(const Device& device) const;
@@ -32,6 +34,8 @@ class Context final : public Typed<Context> {
 
  private:
   std::vector<Device*> devices_;
+  std::vector<Ref<Device>> sub_devices_;  // of them; the program may release its own references
+  std::vector<Device*> gpus_;
   std::vector<cl_context_properties> properties_;  // with the closing 0, or empty
   Notify notify_;
   std::mutex mutex_;

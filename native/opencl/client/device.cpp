@@ -10,6 +10,7 @@
 
 #include "opencl/client/extensions.h"
 #include "opencl/client/session.h"
+#include "opencl/client/sub_device.h"
 #include "transport/channel.h"
 
 namespace tessera::client {
@@ -41,7 +42,6 @@ std::string_view text_of(const std::vector<std::byte>& bytes) {
 // without them answers.
 void hide_features(Device::Facts& facts) {
   static constexpr cl_device_info kZeroUint[] = {
-      CL_DEVICE_PARTITION_MAX_SUB_DEVICES,
       CL_DEVICE_PIPE_SUPPORT,
       CL_DEVICE_MAX_PIPE_ARGS,
       CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS,
@@ -54,12 +54,17 @@ void hide_features(Device::Facts& facts) {
   };
   for (const cl_device_info param : kZeroUint) facts[param] = as_bytes(cl_uint{0});
   static constexpr cl_device_info kZeroBits[] = {
-      CL_DEVICE_PARTITION_AFFINITY_DOMAIN,
       CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES,
       CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES,
   };
   for (const cl_device_info param : kZeroBits) facts[param] = as_bytes(cl_bitfield{0});
-  facts[CL_DEVICE_PARTITION_PROPERTIES] = as_bytes(cl_device_partition_property{0});
+}
+
+// What no driver need have told, and what is the client's own.
+void add_partition_facts(Device::Facts& facts) {
+  facts.try_emplace(CL_DEVICE_PARTITION_MAX_SUB_DEVICES, as_bytes(cl_uint{0}));
+  facts.try_emplace(CL_DEVICE_PARTITION_AFFINITY_DOMAIN, as_bytes(cl_device_affinity_domain{0}));
+  facts.try_emplace(CL_DEVICE_PARTITION_PROPERTIES, as_bytes(cl_device_partition_property{0}));
   facts[CL_DEVICE_PARTITION_TYPE] = as_bytes(cl_device_partition_property{0});
   facts[CL_DEVICE_PARENT_DEVICE] = as_bytes(cl_device_id{nullptr});
   facts[CL_DEVICE_REFERENCE_COUNT] = as_bytes(cl_uint{1});
@@ -97,6 +102,7 @@ void end_texts(Device::Facts& facts) {
 
 Device::Facts presented(Platform& platform, std::uint64_t memory, Device::Facts facts) {
   hide_features(facts);
+  add_partition_facts(facts);
   end_texts(facts);
   // The worker leaves the fine-grain bits where both sides can map the same pages.
   keep_bits(
@@ -126,17 +132,45 @@ Device::Facts presented(Platform& platform, std::uint64_t memory, Device::Facts 
   return facts;
 }
 
+Device::Facts of_sub_device(Partition& partition, const Device::Facts& own) {
+  Device& gpu = partition.parent().gpu();
+  Device::Facts facts = gpu.facts();
+  for (const auto& [param, value] : own) facts[param] = value;
+  facts = presented(gpu.platform(), gpu.memory(), std::move(facts));
+  const auto type = own.find(CL_DEVICE_PARTITION_TYPE);
+  facts[CL_DEVICE_PARTITION_TYPE] = type != own.end() ? type->second : partition.type();
+  facts[CL_DEVICE_PARENT_DEVICE] = as_bytes(partition.parent().handle());
+  return facts;
+}
+
 }  // namespace
 
 Device::Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Facts facts)
     : Typed(nullptr),
       platform_(platform),
       index_(index),
+      memory_(memory),
       facts_(presented(platform, memory, std::move(facts))),
       max_alloc_(fact_or<cl_ulong>(CL_DEVICE_MAX_MEM_ALLOC_SIZE, memory)),
       type_(fact_or<cl_device_type>(CL_DEVICE_TYPE, CL_DEVICE_TYPE_CUSTOM)),
       address_align_(fact_or<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024)),
       images_(fact_or<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE) == CL_TRUE) {}
+
+Device::Device(Partition& partition, std::uint32_t index, const Facts& own)
+    : Typed(&partition.session()),
+      platform_(partition.parent().platform()),
+      index_(index),
+      partition_(partition),
+      memory_(partition.parent().memory()),
+      facts_(of_sub_device(partition, own)),
+      max_alloc_(fact_or<cl_ulong>(CL_DEVICE_MAX_MEM_ALLOC_SIZE, memory_)),
+      type_(fact_or<cl_device_type>(CL_DEVICE_TYPE, CL_DEVICE_TYPE_CUSTOM)),
+      address_align_(fact_or<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024)),
+      images_(fact_or<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE) == CL_TRUE) {}
+
+Device& Device::gpu() {
+  return is_sub_device() ? partition_->parent().gpu() : *this;
+}
 
 const std::vector<std::byte>* Device::fact(cl_device_info param) const {
   const auto at = facts_.find(param);

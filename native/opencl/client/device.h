@@ -2,6 +2,7 @@
 //
 // The platform and its devices: one snapshot, taken at the first connection, answers every query.
 // They belong to the process, not to a session, so that their handles stay good in a forked child.
+// Sub-devices belong to the session that made them (sub_device.h).
 #pragma once
 
 #include <cstdint>
@@ -25,9 +26,16 @@ class Device final : public Typed<Device> {
   // `memory`: bytes of the lease when the program first connected. Its queries go on telling that
   // after a resize: to the standard they are constants, and programs size their pools by them once.
   Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Facts facts);
+  // A part of another; `own`: what it tells otherwise than the lease's device.
+  Device(Partition& partition, std::uint32_t index, const Facts& own);
 
   Platform& platform() const { return platform_; }
-  std::uint32_t index() const { return index_; }          // on the wire
+  std::uint32_t index() const { return index_; }  // on the wire
+  bool is_sub_device() const { return static_cast<bool>(partition_); }
+  // The lease's device that this is or is a part of.
+  Device& gpu();
+  const Facts& facts() const { return facts_; }
+  std::uint64_t memory() const { return memory_; }
   std::uint64_t max_alloc() const { return max_alloc_; }  // bytes of one object
   cl_device_type type() const { return type_; }
   cl_uint address_align_bits() const { return address_align_; }
@@ -50,6 +58,8 @@ class Device final : public Typed<Device> {
  private:
   Platform& platform_;
   std::uint32_t index_;
+  Ref<Partition> partition_;  // of a sub-device
+  std::uint64_t memory_;
   Facts facts_;
   std::uint64_t max_alloc_;
   cl_device_type type_;

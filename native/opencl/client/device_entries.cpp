@@ -40,9 +40,14 @@ cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_info param_nam
                                    size_t param_value_size, void* param_value,
                                    size_t* param_value_size_ret) {
   return guarded([&] {
-    const auto* fact = require<Device>(device).fact(param_name);
+    const Device& object = require<Device>(device);
+    const auto* fact = object.fact(param_name);
     ensure(fact != nullptr, CL_INVALID_VALUE);
-    Info(param_value_size, param_value, param_value_size_ret).bytes(fact->data(), fact->size());
+    const Info info(param_value_size, param_value, param_value_size_ret);
+    if (param_name == CL_DEVICE_REFERENCE_COUNT && object.is_sub_device()) {
+      return info.value(object.references());
+    }
+    info.bytes(fact->data(), fact->size());
   });
 }
 

@@ -35,8 +35,12 @@ void release_reference(Queue& queue);
 // The program waits for the destructor callbacks of a buffer or image, perhaps without another
 // call.
 void release_reference(Mem& mem);
-// Root devices are not counted.
-inline void retain_reference(Device&) {}
-inline void release_reference(Device&) {}
+// The lease's devices are not counted.
+inline void retain_reference(Device& device) {
+  if (device.is_sub_device()) device.retain();
+}
+inline void release_reference(Device& device) {
+  if (device.is_sub_device() && device.release()) device.drop();
+}
 
 }  // namespace tessera::client

@@ -15,7 +15,7 @@ namespace {
 Charge charge_for(Context& context, const ImagePlan& plan) {
   if (plan.parent != nullptr) return {};
   ensure(plan.bytes <= context.max_alloc(), CL_MEM_OBJECT_ALLOCATION_FAILURE);
-  return {context.session().account(), context.devices(), plan.bytes};
+  return {context.session().account(), context.gpus(), plan.bytes};
 }
 
 Ref<Mem> make_image(Context& context, const ImagePlan& plan, void* host_ptr,

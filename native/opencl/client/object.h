@@ -30,6 +30,7 @@ namespace tessera::client {
 class Session;
 class Platform;
 class Device;
+class Partition;
 class Context;
 class Queue;
 class Mem;
@@ -50,6 +51,7 @@ enum class Kind : std::uint32_t {
   sampler,
   program,
   kernel,
+  partition,
 };
 
 template <class T>
@@ -64,6 +66,12 @@ template <>
 struct Traits<Device> {
   using Handle = cl_device_id;
   static constexpr Kind kKind = Kind::device;
+  static constexpr cl_int kInvalid = CL_INVALID_DEVICE;
+};
+template <>
+struct Traits<Partition> {
+  using Handle = void*;  // the API has none
+  static constexpr Kind kKind = Kind::partition;
   static constexpr cl_int kInvalid = CL_INVALID_DEVICE;
 };
 template <>
@@ -116,7 +124,7 @@ class Object {
 
   Kind kind() const { return kind_.load(std::memory_order_relaxed); }
   wire::Id id() const { return id_; }
-  // Only for objects of a session: not for the platform and its devices.
+  // Only for objects of a session: not for the platform and the lease's devices.
   Session& session() const { return *session_; }
   bool has_session() const { return session_ != nullptr; }
 

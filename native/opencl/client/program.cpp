@@ -151,7 +151,9 @@ void Program::end_build(Build& build) {
     const bool asked =
         std::any_of(build.devices.begin(), build.devices.end(),
                     [&](const Device* device) { return device->index() == result.device; });
-    if (!asked) at->second = {};  // it lost what it had
+    // It lost what it had, or is a part of the same device as one that was asked for.
+    if (!asked) at->second = {};
+    if (!asked && result.status == CL_BUILD_SUCCESS) at->second.options = build.options;
     at->second.status = result.status;
     at->second.binary_type = result.binary_type;
     at->second.binary_size = result.binary_size;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 
 #include "generated/dispatch_to_client.h"
 #include "opencl/client/log.h"
@@ -325,6 +326,12 @@ std::vector<Ref<Queue>> Session::queues_of(const Context& context) {
 }
 
 // ---- objects
+
+std::uint32_t Session::new_sub_devices(std::uint32_t count) {
+  const std::uint64_t first = next_sub_device_.fetch_add(count, std::memory_order_relaxed);
+  ensure(first + kMaxSubDevices <= std::numeric_limits<std::uint32_t>::max(), CL_OUT_OF_RESOURCES);
+  return static_cast<std::uint32_t>(first);
+}
 
 void Session::enroll(Object& object) {
   const std::lock_guard lock(table_mutex_);

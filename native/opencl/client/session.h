@@ -32,6 +32,7 @@
 
 #include "base/id_table.h"
 #include "generated/messages_context.h"
+#include "generated/messages_device.h"
 #include "generated/messages_event.h"
 #include "generated/messages_kernel.h"
 #include "generated/messages_program.h"
@@ -44,6 +45,7 @@
 #include "opencl/client/svm_table.h"
 #include "opencl/client/unfinished.h"
 #include "opencl/long_message.h"
+#include "opencl/sub_device.h"
 #include "transport/channel.h"
 
 namespace tessera::client {
@@ -198,6 +200,9 @@ class Session {
   // here, before the call returns: one round trip.
   void run_if_gone(wire::Id id);
 
+  // The first of so many numbers that no device of this session has. Throws
+  // ApiError(CL_OUT_OF_RESOURCES) where there are none left.
+  std::uint32_t new_sub_devices(std::uint32_t count);
   Account& account() { return account_; }
   BuildList& builds() { return builds_; }
   SvmTable& svm() { return svm_; }
@@ -229,6 +234,7 @@ class Session {
   // dispatcher.
   void handle(const wire::Reply& message, Incoming& incoming);
   void handle(const wire::DeviceSnapshot& message, Incoming& incoming);
+  void handle(const wire::SubDeviceFacts& message, Incoming& incoming);
   void handle(const wire::ImageFormats& message, Incoming& incoming);
   void handle(const wire::PlatformSnapshot& message, Incoming& incoming);
   void handle(const wire::LeaseLimits& message, Incoming& incoming);
@@ -272,6 +278,7 @@ class Session {
   LongReceiver long_answers_;
   std::atomic<wire::Id> next_id_{1};
   std::atomic<std::uint64_t> next_ticket_{1};
+  std::atomic<std::uint64_t> next_sub_device_{kFirstSubDevice};
   std::atomic<std::uint64_t> round_trips_{0};
   std::atomic<std::uint32_t> sessions_{1};
   std::atomic<bool> failure_{false};

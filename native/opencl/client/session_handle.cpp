@@ -13,6 +13,7 @@
 #include "opencl/client/log.h"
 #include "opencl/client/queue.h"
 #include "opencl/client/session.h"
+#include "opencl/client/sub_device.h"
 #include "opencl/client/transfer.h"
 
 namespace tessera::client {
@@ -56,6 +57,19 @@ void Session::handle(const wire::LeaseLimits& message, Incoming&) {
   if (!account_.resize(message.resizes, message.memory)) {
     throw ChannelClosed("the worker sent limits that do not fit the lease");
   }
+}
+
+void Session::handle(const wire::SubDeviceFacts& message, Incoming&) {
+  const bool fits =
+      message.params.size() == message.values.size() && message.params.size() <= kMaxFacts;
+  if (!fits) throw ChannelClosed("the worker sent facts of a sub-device that do not fit");
+  const Ref<Partition> partition = find<Partition>(message.partition);
+  if (!partition) return;
+  DeviceFacts facts;
+  for (std::size_t i = 0; i < message.params.size(); ++i) {
+    facts[message.params[i]].assign(message.values[i].begin(), message.values[i].end());
+  }
+  partition->tell(message.place, std::move(facts));
 }
 
 void Session::handle(const wire::ImageFormats& message, Incoming&) {

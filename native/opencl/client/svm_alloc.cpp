@@ -99,7 +99,7 @@ class Search {
   Session& session() const { return context_.session(); }
 
   bool place(std::uintptr_t base, bool shared) {
-    Charge charge(session().account(), context_.devices(), message_.size);
+    Charge charge(session().account(), context_.gpus(), message_.size);
     UniqueFd pages = shared ? session().take_descriptor(base) : UniqueFd();
     if (shared && !pages) return false;
     if (shared) session().unfinished().note_visible_kernels();

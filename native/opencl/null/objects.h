@@ -217,6 +217,13 @@ struct _cl_platform_id : tessera::null::Object {};
 struct _cl_device_id : tessera::null::Object {
   std::size_t index = 0;
   cl_ulong memory = 0;
+  cl_uint units = 0;
+  // Of a sub-device. Nothing but the application holds it: that is as far as drivers go.
+  cl_device_id parent = nullptr;
+  std::vector<cl_device_partition_property> partition_type;
+
+  // One of the platform's devices cannot be partitioned, nor can a single compute unit.
+  bool can_be_partitioned() const { return index == 0 && units > 1; }
 };
 
 struct _cl_context : tessera::null::Object {

@@ -53,6 +53,7 @@ Host& host() {
     made->devices = std::span(made->all).first(gpu ? 1 : 2);
     for (std::size_t i = 0; i < made->devices.size(); ++i) {
       made->devices[i].index = i;
+      made->devices[i].units = i == 0 ? 4 : 2;
       register_handle(&made->devices[i], Kind::device);
     }
     return made;
@@ -100,13 +101,33 @@ cl_int text_info(cl_device_id device, cl_device_info what, const Query& query) {
   }
 }
 
+cl_int partition_info(cl_device_id device, cl_device_info what, const Query& query) {
+  using List = std::vector<cl_device_partition_property>;
+  const bool can = device->can_be_partitioned();
+  switch (what) {
+    case CL_DEVICE_PARENT_DEVICE:
+      return query.one(device->parent);
+    case CL_DEVICE_PARTITION_PROPERTIES:
+      return query.list(can ? List{CL_DEVICE_PARTITION_EQUALLY, CL_DEVICE_PARTITION_BY_COUNTS,
+                                   CL_DEVICE_PARTITION_BY_NAMES_INTEL}
+                            : List{0});
+    case CL_DEVICE_PARTITION_TYPE:
+      return query.list(device->parent != nullptr ? device->partition_type : List{0});
+    case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
+      return query.one(can ? device->units : cl_uint{0});
+    case CL_DEVICE_MAX_COMPUTE_UNITS:
+      return query.one(device->units);
+    case CL_DEVICE_REFERENCE_COUNT:
+      return query.one(device->parent != nullptr ? device->api.load() : cl_uint{1});
+    default:
+      return CL_INVALID_VALUE;
+  }
+}
+
 cl_int list_info(cl_device_info what, const Query& query) {
   switch (what) {
     case CL_DEVICE_MAX_WORK_ITEM_SIZES:
       return query.list(std::vector<std::size_t>{1024, 1024, 64});
-    case CL_DEVICE_PARTITION_PROPERTIES:
-    case CL_DEVICE_PARTITION_TYPE:
-      return query.list(std::vector<cl_device_partition_property>{0});
     case CL_DEVICE_EXTENSIONS_WITH_VERSION:
       return query.list(extension_list());
     case CL_DEVICE_ILS_WITH_VERSION:
@@ -213,10 +234,8 @@ cl_int ulong_info(cl_device_id device, cl_device_info what, const Query& query) 
   }
 }
 
-cl_int uint_info(cl_device_id device, cl_device_info what, const Query& query) {
+cl_int uint_info(cl_device_info what, const Query& query) {
   switch (what) {
-    case CL_DEVICE_MAX_COMPUTE_UNITS:
-      return query.one(static_cast<cl_uint>(device->index + 1));
     case CL_DEVICE_VENDOR_ID:
       return query.one(cl_uint{0});
     case CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS:
@@ -250,7 +269,6 @@ cl_int uint_info(cl_device_id device, cl_device_info what, const Query& query) {
     case CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS:
     case CL_DEVICE_PIPE_MAX_PACKET_SIZE:
     case CL_DEVICE_MAX_NUM_SUB_GROUPS:
-    case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
     case CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE:
     case CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE:
     case CL_DEVICE_MAX_ON_DEVICE_QUEUES:
@@ -271,8 +289,6 @@ cl_int uint_info(cl_device_id device, cl_device_info what, const Query& query) {
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_LONG:
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT:
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE:
-      return query.one(cl_uint{1});
-    case CL_DEVICE_REFERENCE_COUNT:
       return query.one(cl_uint{1});
     case CL_DEVICE_NUMERIC_VERSION:
       return query.one(kVersion);
@@ -379,28 +395,15 @@ cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_info what, siz
   if (!valid(device)) return CL_INVALID_DEVICE;
   const Query query{size, value, needed};
   if (what == CL_DEVICE_PLATFORM) return query.one(&host().platform);
-  if (what == CL_DEVICE_PARENT_DEVICE) return query.one(static_cast<cl_device_id>(nullptr));
   cl_int answer = text_info(device, what, query);
+  if (answer != CL_SUCCESS) answer = partition_info(device, what, query);
   if (answer != CL_SUCCESS) answer = list_info(what, query);
   if (answer != CL_SUCCESS) answer = size_info(what, query);
   if (answer != CL_SUCCESS) answer = ulong_info(device, what, query);
-  if (answer != CL_SUCCESS) answer = uint_info(device, what, query);
+  if (answer != CL_SUCCESS) answer = uint_info(what, query);
   if (answer != CL_SUCCESS) answer = flag_info(what, query);
   if (answer != CL_SUCCESS) answer = extension_info(what, query);
   return answer;
-}
-
-cl_int CL_API_CALL clCreateSubDevices(cl_device_id device, const cl_device_partition_property*,
-                                      cl_uint, cl_device_id*, cl_uint*) {
-  return valid(device) ? CL_INVALID_VALUE : CL_INVALID_DEVICE;
-}
-
-cl_int CL_API_CALL clRetainDevice(cl_device_id device) {
-  return valid(device) ? CL_SUCCESS : CL_INVALID_DEVICE;
-}
-
-cl_int CL_API_CALL clReleaseDevice(cl_device_id device) {
-  return valid(device) ? CL_SUCCESS : CL_INVALID_DEVICE;
 }
 
 cl_int CL_API_CALL clGetDeviceAndHostTimer(cl_device_id device, cl_ulong* on_device,

@@ -209,12 +209,12 @@ std::size_t BlockedCommands::count(const QueueEntry& queue) const {
   return at == queues_.end() ? 0 : at->second.blocked;
 }
 
-std::set<std::uint32_t> BlockedCommands::devices() const {
-  std::set<std::uint32_t> devices;
+std::set<std::uint32_t> BlockedCommands::gpus() const {
+  std::set<std::uint32_t> gpus;
   for (const auto& [queue, held] : queues_) {
-    if (held.blocked != 0) devices.insert(queue->device);
+    if (held.blocked != 0) gpus.insert(queue->gpu);
   }
-  return devices;
+  return gpus;
 }
 
 std::vector<Retained<cl_event>> BlockedCommands::runnable() const {

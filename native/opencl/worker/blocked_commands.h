@@ -103,7 +103,7 @@ class BlockedCommands {
   // How many of the queue's unfinished commands cannot run.
   std::size_t count(const QueueEntry& queue) const;
   // Whose queues have any.
-  std::set<std::uint32_t> devices() const;
+  std::set<std::uint32_t> gpus() const;
   // In the order in which they were enqueued.
   const std::map<std::uint64_t, std::shared_ptr<Blocked>>& all() const { return commands_; }
   // What the driver has of the queues with blocked commands and can run.

@@ -82,7 +82,7 @@ void Command::use(const Entry& entry, const std::shared_ptr<ContextEntry>& conte
 }
 
 Gate* Command::gate_of_device() const {
-  return uses_device(opcode_) ? session_.gate(queue_->device) : nullptr;
+  return uses_device(opcode_) ? session_.gate(queue_->gpu) : nullptr;
 }
 
 Gate* Command::gate_before() {

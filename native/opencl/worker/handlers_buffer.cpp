@@ -106,7 +106,7 @@ cl_int Session::initialize(const MemEntry& buffer, std::uint64_t offset, const B
   const cl_command_queue queue = internal_queue(*buffer.context, &status);
   if (status != CL_SUCCESS || bytes.size() == 0) return status;
   return unlocked([&] {
-    return metered(buffer.context->devices.front(), [&](cl_event* event) {
+    return metered(buffer.context->gpu, [&](cl_event* event) {
       return clEnqueueWriteBuffer(queue, buffer.handle, CL_TRUE, offset, bytes.size(), bytes.data(),
                                   0, nullptr, event);
     });

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "opencl/sub_device.h"
 #include "opencl/worker/session.h"
+#include "opencl/worker/sub_devices.h"
 
 namespace tessera::worker {
 namespace {
@@ -29,20 +31,20 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
       objects_.add<ContextEntry>(m.context, Record(incoming.opcode, incoming.fields));
   std::vector<cl_device_id> handles;
   cl_int status = entry->poison;
-  for (const std::uint32_t number : m.devices) {
-    const Device& each = device(number);
-    if (std::ranges::find(entry->devices, number) != entry->devices.end()) continue;
-    entry->devices.push_back(number);
-    entry->gpu_mask |= 1u << number;
+  if (m.devices.size() > devices_.size() + kMaxSubDevices) {
+    throw ProtocolError("a context of more devices than there can be");
+  }
+  for (const std::uint32_t number : m.devices) add_device(*entry, number);
+  for (const std::uint32_t number : entry->devices) {
+    const Device each = device(number);
     entry->scrubs = entry->scrubs || outlives_its_process(each.id);
     handles.push_back(each.id);
-    if (each.platform != devices_[entry->devices.front()].platform) status = CL_INVALID_DEVICE;
+    if (each.platform != devices_[entry->gpu].platform) status = CL_INVALID_DEVICE;
   }
   if (handles.empty()) status = CL_INVALID_VALUE;
   if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
   std::vector<cl_context_properties> properties{
-      CL_CONTEXT_PLATFORM,
-      reinterpret_cast<cl_context_properties>(devices_[entry->devices.front()].platform)};
+      CL_CONTEXT_PLATFORM, reinterpret_cast<cl_context_properties>(devices_[entry->gpu].platform)};
   if (m.interop_user_sync != 0) {
     properties.insert(properties.end(), {CL_CONTEXT_INTEROP_USER_SYNC, CL_TRUE});
   }
@@ -50,7 +52,10 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
   notifiers_.push_back(Notifier{answers_, m.context});
   entry->handle = clCreateContext(properties.data(), static_cast<cl_uint>(handles.size()),
                                   handles.data(), Notifier::notify, &notifiers_.back(), &status);
-  if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
+  if (entry->handle == nullptr) return poison(*entry, status, m.kOpcode);
+  std::vector<std::shared_ptr<const SubDevices>> used;
+  for (const auto& partition : entry->partitions) used.push_back(partition->sub_devices);
+  hold_until_destroyed(entry->handle, used);
 }
 
 }  // namespace tessera::worker

@@ -108,7 +108,7 @@ cl_int Session::initialize(const MemEntry& image, const wire::Id3& origin, const
   const cl_command_queue queue = internal_queue(*image.context, &status);
   if (status != CL_SUCCESS) return status;
   return unlocked([&] {
-    return metered(image.context->devices.front(), [&](cl_event* event) {
+    return metered(image.context->gpu, [&](cl_event* event) {
       return clEnqueueWriteImage(queue, image.handle, CL_TRUE, origin.data(), region.data(), 0, 0,
                                  pixels.data(), 0, nullptr, event);
     });

@@ -49,11 +49,14 @@ struct Binary {
   std::vector<unsigned char> bytes;
 };
 
+// Some drivers list the lease's device, `gpu`, in the place of its parts.
 Binary binary_for(cl_program program, const std::vector<cl_device_id>& last_built,
-                  cl_device_id device) {
+                  cl_device_id device, cl_device_id gpu) {
   const std::vector<cl_device_id> devices = listed_devices(program, last_built);
   const std::size_t count = devices.size();
-  const auto place = static_cast<std::size_t>(std::ranges::find(devices, device) - devices.begin());
+  auto at = std::ranges::find(devices, device);
+  if (at == devices.end()) at = std::ranges::find(devices, gpu);
+  const auto place = static_cast<std::size_t>(at - devices.begin());
   if (place == count) return {CL_INVALID_DEVICE, {}};
   std::vector<std::size_t> sizes(count);
   cl_int status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, count * sizeof(std::size_t),
@@ -221,6 +224,7 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   const auto program = objects_.share<ProgramEntry>(m.program);
   const std::uint64_t sequence = incoming.sequence;
   const cl_device_id id = device(m.device).id;
+  const cl_device_id gpu = devices_[gpu_of(m.device)].id;
   cl_int status = program->poison;
   if (status == CL_SUCCESS && program->building) status = CL_INVALID_OPERATION;
   if (status == CL_SUCCESS && !may_block()) status = CL_OUT_OF_RESOURCES;
@@ -229,7 +233,7 @@ void Session::handle(const wire::GetProgramBinary& m, Incoming& incoming) {
   std::vector<cl_device_id> last_built;
   for (const NumberedDevice& each : numbered(program->last_for)) last_built.push_back(each.id);
   const Retained<cl_program> asked(program->handle);
-  const Binary binary = blocking([&] { return binary_for(asked.get(), last_built, id); });
+  const Binary binary = blocking([&] { return binary_for(asked.get(), last_built, id, gpu); });
   if (binary.status != CL_SUCCESS) return answers_.reply(sequence, binary.status);
   if (binary.bytes.size() > wire::kMaxMessageBulk) {
     return answers_.reply(sequence, CL_OUT_OF_RESOURCES);

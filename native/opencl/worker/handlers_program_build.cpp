@@ -8,6 +8,8 @@
 // A driver's program keeps the text that it was made with, and the text depends on which files a
 // build includes. So such a build makes the driver's program anew.
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <string>
 #include <system_error>
 
@@ -34,6 +36,15 @@ struct Outcome {
   std::vector<std::uint64_t> global_sizes;
   std::vector<std::string> logs;
   std::shared_ptr<const ProgramFacts> facts;
+
+  // The device has no build any more.
+  void lose(std::uint32_t device) {
+    devices.push_back(device);
+    build_status.push_back(CL_BUILD_NONE);
+    binary_types.push_back(CL_PROGRAM_BINARY_TYPE_NONE);
+    global_sizes.push_back(0);
+    logs.emplace_back();
+  }
 };
 
 // At most `room` bytes, which become less by what is taken.
@@ -54,23 +65,33 @@ std::string log_of(cl_program program, cl_device_id device, std::size_t& room) {
   return log;
 }
 
-void collect(cl_program program, const std::vector<NumberedDevice>& devices, Outcome& outcome) {
+// `related`: parts of the same devices that were not asked for. Drivers let them share a build, so
+// it is the driver who knows whether they have one now. Where not, those that had one lost it.
+void collect(const ProgramEntry& program, cl_program handle,
+             const std::vector<NumberedDevice>& devices, bool related, Outcome& outcome) {
   std::size_t room = kMaxLogs;
+  for (const std::string& log : outcome.logs) room -= log.size();
   for (const NumberedDevice& device : devices) {
     cl_build_status build = CL_BUILD_NONE;
     cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_NONE;
     std::size_t globals = 0;
     const auto ask = [&](cl_program_build_info what, auto& into) {
-      clGetProgramBuildInfo(program, device.id, what, sizeof into, &into, nullptr);
+      clGetProgramBuildInfo(handle, device.id, what, sizeof into, &into, nullptr);
     };
     ask(CL_PROGRAM_BUILD_STATUS, build);
+    if (related && build != CL_BUILD_SUCCESS) {
+      const bool lost =
+          std::ranges::find(program.built_for, device.number) != program.built_for.end();
+      if (lost) outcome.lose(device.number);
+      continue;
+    }
     ask(CL_PROGRAM_BINARY_TYPE, type);
     ask(CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, globals);
     outcome.devices.push_back(device.number);
     outcome.build_status.push_back(build);
     outcome.binary_types.push_back(type);
     outcome.global_sizes.push_back(globals);
-    outcome.logs.push_back(log_of(program, device.id, room));
+    outcome.logs.push_back(log_of(handle, device.id, room));
   }
 }
 
@@ -97,11 +118,7 @@ std::vector<std::uint32_t> built_after(const ProgramEntry& program, cl_program h
       built.push_back(number);
       continue;
     }
-    outcome.devices.push_back(number);
-    outcome.build_status.push_back(CL_BUILD_NONE);
-    outcome.binary_types.push_back(CL_PROGRAM_BINARY_TYPE_NONE);
-    outcome.global_sizes.push_back(0);
-    outcome.logs.emplace_back();
+    outcome.lose(number);
   }
   return built;
 }
@@ -263,6 +280,16 @@ Build as_build(const Incoming& incoming, std::span<const HeaderProgram> headers 
   return build;
 }
 
+// Those of `all` that the numbers name, in the order of `all`.
+std::vector<NumberedDevice> of(const std::vector<NumberedDevice>& all,
+                               const std::vector<std::uint32_t>& numbers) {
+  std::vector<NumberedDevice> chosen;
+  std::ranges::copy_if(all, std::back_inserter(chosen), [&](const NumberedDevice& each) {
+    return std::ranges::find(numbers, each.number) != numbers.end();
+  });
+  return chosen;
+}
+
 cl_uint count(const std::vector<cl_device_id>& devices) {
   return static_cast<cl_uint>(devices.size());
 }
@@ -282,6 +309,8 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   build.constants = program->constants;
   program->facts = nullptr;
   cl_program handle = program->handle;
+  const std::vector<NumberedDevice> all = numbered(program->devices);
+  const std::vector<NumberedDevice> related = of(all, related_to(*program, program->last_for));
   blocking([&] {
     std::optional<HeaderFolder> folder;
     try {
@@ -295,9 +324,10 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
     const auto work = [&] {
       outcome.status = translate(handle, path);
       if (handle == nullptr) return;
-      collect(handle, numbered(program->last_for), outcome);
+      collect(*program, handle, of(all, program->last_for), false, outcome);
+      collect(*program, handle, related, true, outcome);
       program->built_for = built_after(*program, handle, outcome);
-      collect_facts(handle, numbered(program->built_for), outcome);
+      collect_facts(handle, of(all, program->built_for), outcome);
     };
     CompilerConfinement::of_process().run(work, path);
   });
@@ -313,6 +343,18 @@ void Session::build(const std::shared_ptr<ProgramEntry>& program, std::uint64_t 
   program->has_variables = has_globals(outcome);
   keep(*program, outcome.status == CL_SUCCESS, std::move(build));
   tell(answers_, ticket, *program, outcome);
+}
+
+std::vector<std::uint32_t> Session::related_to(const ProgramEntry& program,
+                                               const std::vector<std::uint32_t>& built) const {
+  std::set<std::uint32_t> gpus;
+  for (const std::uint32_t number : built) gpus.insert(gpu_of(number));
+  std::vector<std::uint32_t> related;
+  for (const std::uint32_t number : program.devices) {
+    const bool asked = std::ranges::find(built, number) != built.end();
+    if (!asked && gpus.contains(gpu_of(number))) related.push_back(number);
+  }
+  return related;
 }
 
 // Past the limit the build counts all the same: only its record is missing.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CL/cl_ext.h>
 
+#include <algorithm>
+
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
@@ -46,18 +48,20 @@ void Session::handle(const wire::CreateQueue& m, Incoming& incoming) {
   const auto entry = objects_.add<QueueEntry>(m.queue, Record(incoming.opcode, incoming.fields));
   entry->context = objects_.share<ContextEntry>(m.context);
   entry->device = m.device;
+  entry->gpu = gpu_of(m.device);
   const cl_device_id id = device(m.device).id;
   cl_command_queue_properties bits = 0;
   cl_int status = entry->poison;
   if (status == CL_SUCCESS) status = entry->context->poison;
   if (status == CL_SUCCESS) status = check_properties(m.properties, bits);
-  if (status == CL_SUCCESS && (entry->context->gpu_mask & (1u << m.device)) == 0) {
+  const auto& devices = entry->context->devices;
+  if (status == CL_SUCCESS && std::ranges::find(devices, m.device) == devices.end()) {
     status = CL_INVALID_DEVICE;
   }
   if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
   entry->profiling = (bits & CL_QUEUE_PROFILING_ENABLE) != 0;
   entry->out_of_order = (bits & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0;
-  const auto properties = for_driver(m.properties, bits, gate(m.device) != nullptr);
+  const auto properties = for_driver(m.properties, bits, gate(entry->gpu) != nullptr);
   entry->handle =
       clCreateCommandQueueWithProperties(entry->context->handle, id, properties.data(), &status);
   if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);

@@ -29,6 +29,9 @@ void Session::handle(const wire::Release& m, Incoming&) {
     completions_.forget(*event);
     abandon(std::move(event));
   }
+  if (entry->kind == Kind::partition && entry->poison == CL_SUCCESS) {
+    partitions_.erase(static_cast<PartitionEntry&>(*entry).first);
+  }
   if (entry->kind != Kind::queue) return;
   auto& queue = static_cast<QueueEntry&>(*entry);
   if (idle(queue)) return;

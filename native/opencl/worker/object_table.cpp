@@ -33,6 +33,8 @@ const char* kind_name(Kind kind) {
       return "kernel";
     case Kind::event:
       return "event";
+    case Kind::partition:
+      return "partition of a device";
   }
   return "object";
 }

@@ -44,7 +44,7 @@ class ProtocolError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-enum class Kind : std::uint8_t { context, queue, mem, sampler, program, kernel, event };
+enum class Kind : std::uint8_t { context, queue, mem, sampler, program, kernel, event, partition };
 
 const char* kind_name(Kind kind);
 
@@ -75,6 +75,19 @@ struct SvmBlock {
   void* pointer() const { return memory.get(); }
 };
 
+class SubDevices;  // sub_devices.h
+
+// The sub-devices of one call (opencl/sub_device.h).
+struct PartitionEntry final : Entry {
+  static constexpr Kind kKind = Kind::partition;
+  explicit PartitionEntry(Id id) : Entry(kKind, id) {}
+
+  std::shared_ptr<const SubDevices> sub_devices;
+  std::uint32_t first = 0;                 // the number of the first of them
+  std::uint32_t gpu = 0;                   // the lease's device that they are parts of
+  std::shared_ptr<PartitionEntry> parent;  // null where that is what was partitioned
+};
+
 struct ContextEntry final : Entry {
   static constexpr Kind kKind = Kind::context;
   explicit ContextEntry(Id id) : Entry(kKind, id) {}
@@ -83,8 +96,11 @@ struct ContextEntry final : Entry {
   cl_mem nothing(cl_int* status);
 
   cl_context handle = nullptr;
-  std::vector<std::uint32_t> devices;  // as they are numbered on the wire
-  std::uint32_t gpu_mask = 0;          // the same, as bits for the quota
+  std::vector<std::uint32_t> devices;   // as they are numbered on the wire
+  std::uint32_t gpu_mask = 0;           // the lease's devices that they are or are parts of
+  std::uint32_t gpu = 0;                // of them, that of the first device
+  cl_device_id first_device = nullptr;  // the driver's
+  std::vector<std::shared_ptr<PartitionEntry>> partitions;  // whose sub-devices it has
   // For initial contents and for zeros; in order, made when first needed.
   cl_command_queue internal_queue = nullptr;
   // What stands for events that had ended before a suspend; made when first needed.
@@ -106,6 +122,7 @@ struct QueueEntry final : Entry {
   cl_command_queue handle = nullptr;
   std::shared_ptr<ContextEntry> context;
   std::uint32_t device = 0;
+  std::uint32_t gpu = 0;  // the lease's device that this is or is a part of
   bool profiling = false;
   bool out_of_order = false;
   // First failure of a posted command, until a finish or a blocking read reports it.

@@ -143,6 +143,11 @@ void Restorer::message(const Frame& frame) {
                      "(error " +
                          std::to_string(status) + ")");
   }
+  if (opcode == wire::Opcode::create_sub_devices) {
+    throw StateError(state_error::kLacksFeature,
+                     "the device cannot be partitioned as the program did (error " +
+                         std::to_string(status) + ")");
+  }
   refused(std::string(wire::opcode_name(incoming.opcode)) + " fails on this device (error " +
           std::to_string(status) + ")");
 }
@@ -166,7 +171,7 @@ void Restorer::contents(const Frame& frame, const ContentsPlace& place, CopyUnde
                  : clEnqueueWriteBuffer(queue, mem.handle, CL_FALSE, place.offset,
                                         frame.bulk.size(), frame.bulk.data(), 0, nullptr, started);
     };
-    status = session_.start_metered(mem.context->devices.front(), queue, write, &event);
+    status = session_.start_metered(mem.context->gpu, queue, write, &event);
     const cl_int before = copy.follow_with(event);
     if (status == CL_SUCCESS) status = before;
   }
@@ -186,18 +191,14 @@ void Restorer::poisoned(const PoisonedObject& object) {
   switch (static_cast<Kind>(object.kind)) {
     case Kind::context: {
       const auto entry = add(objects.add<ContextEntry>(object.id));
-      for (const std::uint32_t number : object.devices) {
-        session_.device(number);
-        entry->gpu_mask |= 1u << number;
-      }
-      entry->devices = object.devices;
+      for (const std::uint32_t number : object.devices) session_.add_device(*entry, number);
       return;
     }
     case Kind::queue: {
       const auto entry = add(objects.add<QueueEntry>(object.id));
       entry->context = context();
       entry->device = object.devices.empty() ? 0 : object.devices.front();
-      session_.device(entry->device);
+      entry->gpu = session_.gpu_of(entry->device);
       return;
     }
     case Kind::mem: {
@@ -220,6 +221,9 @@ void Restorer::poisoned(const PoisonedObject& object) {
     }
     case Kind::kernel:
       add(objects.add<KernelEntry>(object.id))->context = context();
+      return;
+    case Kind::partition:
+      add(objects.add<PartitionEntry>(object.id));
       return;
     case Kind::event:
       break;

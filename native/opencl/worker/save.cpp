@@ -73,7 +73,9 @@ Saver::Saver(Session& session) : session_(session) {
   collect();
   for (const auto& [id, entry] : entries_) check(*entry);
   for (const auto& [id, entry] : entries_) plan(*entry);
-  for (const auto& [serial, making] : makings_) needs_.bytes += making.record.size();
+  for (const auto* makings : {&partitions_, &makings_}) {
+    for (const auto& [serial, making] : *makings) needs_.bytes += making.record.size();
+  }
   for (const auto& [number, command] : session_.blocked_.all()) {
     needs_.bytes += command->message.size();
     if (command->payload != nullptr) needs_.bytes += command->payload->size();
@@ -116,7 +118,10 @@ void Saver::add(const std::shared_ptr<Entry>& entry) {
 void Saver::add_needed_by(Entry& entry) {
   switch (entry.kind) {
     case Kind::context:
+      for (const auto& each : static_cast<ContextEntry&>(entry).partitions) add(each);
       return;
+    case Kind::partition:
+      return add(static_cast<PartitionEntry&>(entry).parent);
     case Kind::queue:
       return add(static_cast<QueueEntry&>(entry).context);
     case Kind::sampler:
@@ -196,7 +201,8 @@ void Saver::plan(const Entry& entry) {
   if (entry.poison != CL_SUCCESS || entry.kind == Kind::event) return;
   if (entry.kind == Kind::program) return plan_program(static_cast<const ProgramEntry&>(entry));
   if (entry.kind == Kind::kernel) return plan_kernel(static_cast<const KernelEntry&>(entry));
-  makings_.emplace(entry.serial, Making{entry.record});
+  auto& makings = entry.kind == Kind::partition ? partitions_ : makings_;
+  makings.emplace(entry.serial, Making{entry.record});
 }
 
 void Saver::plan_program(const ProgramEntry& program) {
@@ -281,6 +287,7 @@ void Saver::write_header(const std::string& lease) {
 }
 
 void Saver::write_makings() {
+  for (const auto& [serial, making] : partitions_) message(making.record, making.flags);
   // What failed to be made was made at some time, too: contexts first, whatever names them later.
   for (const auto& [id, entry] : entries_) {
     if (entry->poison != CL_SUCCESS && entry->kind == Kind::context) write_poisoned(*entry);
@@ -323,6 +330,8 @@ void Saver::write_poisoned(const Entry& entry) {
     case Kind::program:
       context(static_cast<const ProgramEntry&>(entry).context);
       object.devices = static_cast<const ProgramEntry&>(entry).devices;
+      break;
+    case Kind::partition:
       break;
     case Kind::kernel:
       context(static_cast<const KernelEntry&>(entry).context);

@@ -81,8 +81,9 @@ class Saver {
   std::map<Id, std::shared_ptr<Entry>> entries_;
   std::vector<std::shared_ptr<Entry>> unseen_;
   std::vector<Id> ghosts_;
-  std::map<Id, std::uint64_t> headers_;           // serials by ids
-  std::multimap<std::uint64_t, Making> makings_;  // by serial
+  std::map<Id, std::uint64_t> headers_;              // serials by ids
+  std::multimap<std::uint64_t, Making> partitions_;  // of devices, by serial
+  std::multimap<std::uint64_t, Making> makings_;     // of all else, by serial
   std::array<std::uint64_t, kMaxGpus> charged_{};
   std::array<std::unique_ptr<std::byte[]>, 2> staging_;  // by turns
 };

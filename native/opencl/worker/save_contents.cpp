@@ -86,7 +86,7 @@ void Saver::write_contents(const MemEntry& mem) {
     cl_event next = nullptr;
     if (i < pieces.size()) {
       status = session_.start_metered(
-          mem.context->devices.front(), queue,
+          mem.context->gpu, queue,
           [&](cl_event* event) {
             return read(queue, mem, pieces[i], staging_[i % 2].get(), event);
           },

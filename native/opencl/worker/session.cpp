@@ -105,14 +105,6 @@ void Session::abandon(std::shared_ptr<EventEntry> event) {
   abandoned_.push_back(std::move(event));
 }
 
-const Device& Session::device(std::uint32_t number) const {
-  if (number >= devices_.size()) {
-    throw ProtocolError("device " + std::to_string(number) + " of " +
-                        std::to_string(devices_.size()));
-  }
-  return devices_[number];
-}
-
 std::vector<cl_device_id> Session::devices_of(const ContextEntry& context,
                                               std::span<const std::uint32_t> numbers) const {
   std::vector<cl_device_id> handles;
@@ -168,12 +160,11 @@ std::unique_ptr<Charge> Session::charge_memory(const ContextEntry& context, std:
 cl_command_queue Session::internal_queue(ContextEntry& context, cl_int* status) {
   *status = context.poison;
   if (context.internal_queue == nullptr && *status == CL_SUCCESS) {
-    const std::uint32_t device = context.devices.front();
     constexpr std::array<cl_queue_properties, 3> kMetered = {CL_QUEUE_PROPERTIES,
                                                              CL_QUEUE_PROFILING_ENABLE, 0};
     context.internal_queue = clCreateCommandQueueWithProperties(
-        context.handle, devices_[device].id, gate(device) != nullptr ? kMetered.data() : nullptr,
-        status);
+        context.handle, context.first_device,
+        gate(context.gpu) != nullptr ? kMetered.data() : nullptr, status);
   }
   return context.internal_queue;
 }
@@ -206,8 +197,8 @@ void Session::settle_gates() {
   }
 }
 
-cl_int Session::metered(std::uint32_t device, const std::function<cl_int(cl_event*)>& call) {
-  Gate* const before = gate(device);
+cl_int Session::metered(std::uint32_t gpu, const std::function<cl_int(cl_event*)>& call) {
+  Gate* const before = gate(gpu);
   if (before == nullptr) return call(nullptr);
   before->enter(transfer_cost_->estimate(1));
   cl_event event = nullptr;
@@ -222,9 +213,9 @@ cl_int Session::metered(std::uint32_t device, const std::function<cl_int(cl_even
   return status;
 }
 
-cl_int Session::start_metered(std::uint32_t device, cl_command_queue queue,
+cl_int Session::start_metered(std::uint32_t gpu, cl_command_queue queue,
                               const std::function<cl_int(cl_event*)>& call, cl_event* under_way) {
-  const cl_int status = metered(device, [&](cl_event* seen) {
+  const cl_int status = metered(gpu, [&](cl_event* seen) {
     const cl_int started = call(under_way);
     if (started == CL_SUCCESS && seen != nullptr && clRetainEvent(*under_way) == CL_SUCCESS) {
       *seen = *under_way;
@@ -244,8 +235,7 @@ cl_int Session::scrub(ContextEntry& context,
   // Commands of other queues wait for it, and by the standard only a flush makes that end.
   status = unlocked([&] {
     return start_metered(
-        context.devices.front(), queue, [&](cl_event* filled) { return fill(queue, filled); },
-        &event);
+        context.gpu, queue, [&](cl_event* filled) { return fill(queue, filled); }, &event);
   });
   if (event != nullptr) context.scrubbing.replace(event);
   return status;

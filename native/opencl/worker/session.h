@@ -28,6 +28,7 @@
 
 #include "generated/messages_buffer.h"
 #include "generated/messages_context.h"
+#include "generated/messages_device.h"
 #include "generated/messages_event.h"
 #include "generated/messages_image.h"
 #include "generated/messages_kernel.h"
@@ -72,7 +73,8 @@ struct NewArgument {
   bool may_be_gone = false;  // what it names may have been released
 };
 
-// A device of the lease; its place in the list is its number on the wire and its bit in a gpu_mask.
+// A device of the lease, whose place in the list is its number on the wire and its bit in a
+// gpu_mask; or a part of one.
 struct Device {
   cl_platform_id platform;
   cl_device_id id;
@@ -121,20 +123,23 @@ class Session {
   SessionSlot& slot() { return slot_; }
   Output& output() { return output_; }
 
-  // Throws ProtocolError for a number that the lease does not have.
-  const Device& device(std::uint32_t number) const;
-  // What stands before the device; null where it is not shared by an arbiter.
-  Gate* gate(std::uint32_t number) const {
-    return number < gates_.size() ? gates_[number].get() : nullptr;
-  }
+  // A device or sub-device by its number on the wire. Throws ProtocolError for a number that the
+  // session does not have.
+  Device device(std::uint32_t number) const;
+  // The place in the lease of what it is or is a part of. Throws ProtocolError.
+  std::uint32_t gpu_of(std::uint32_t number) const;
+  // The context has this device, too. Throws ProtocolError.
+  void add_device(ContextEntry& context, std::uint32_t number);
+  // What stands before the lease's device; null where it is not shared by an arbiter.
+  Gate* gate(std::uint32_t gpu) const { return gpu < gates_.size() ? gates_[gpu].get() : nullptr; }
   // Commands may have ended.
   void settle_gates();
-  // Runs `call(event)`, which enqueues a command for `device` on a queue of the session's own and
-  // waits for it, when the lease may use the device.
-  cl_int metered(std::uint32_t device, const std::function<cl_int(cl_event*)>& call);
+  // Runs `call(event)`, which enqueues a command for the lease's device `gpu` on a queue of the
+  // session's own and waits for it, when the lease may use the device.
+  cl_int metered(std::uint32_t gpu, const std::function<cl_int(cl_event*)>& call);
   // The same for a call that does not block, on `queue`: flushed, and its event, one reference, in
   // `*under_way`. Call settle_gates() after its end.
-  cl_int start_metered(std::uint32_t device, cl_command_queue queue,
+  cl_int start_metered(std::uint32_t gpu, cl_command_queue queue,
                        const std::function<cl_int(cl_event*)>& call, cl_event* under_way);
   const std::shared_ptr<Cost>& transfer_cost() const { return transfer_cost_; }
   std::size_t device_count() const { return devices_.size(); }
@@ -190,7 +195,7 @@ class Session {
   // lease may use the device.
   template <class F>
   void copying(const ContextEntry& context, F&& create) {
-    Gate* const before = gate(context.devices.front());
+    Gate* const before = gate(context.gpu);
     const std::uint64_t estimate_ns = before != nullptr ? transfer_cost_->estimate(1) : 0;
     if (before != nullptr && !before->try_enter(estimate_ns)) {
       unlocked([&] { before->enter(estimate_ns); });
@@ -240,6 +245,8 @@ class Session {
   TESSERA_HANDLES(OpenSession);
   TESSERA_HANDLES(Release);
   TESSERA_HANDLES(GetDeviceAndHostTimer);
+  TESSERA_HANDLES(CreateSubDevices);
+  TESSERA_HANDLES(CountSubDevices);
   TESSERA_HANDLES(CreateContext);
   TESSERA_HANDLES(CreateQueue);
   TESSERA_HANDLES(FlushQueue);
@@ -329,7 +336,7 @@ class Session {
   void enter_all(const std::vector<Gate*>& gates);
   // The gate that has to know of the command when it can run; null where there is none.
   Gate* gate_of(const Blocked& command) const {
-    return command.flight.event != nullptr ? gate(command.queue->device) : nullptr;
+    return command.flight.event != nullptr ? gate(command.queue->gpu) : nullptr;
   }
   std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
@@ -345,7 +352,13 @@ class Session {
                     const Bulk& pixels);
   // False: the driver refuses, and the memory must not become the client's.
   bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
+  // The partition that the sub-device of this number belongs to. Throws ProtocolError.
+  std::shared_ptr<PartitionEntry> partition_of(std::uint32_t number) const;
+  void require_new_numbers(const wire::CreateSubDevices& m) const;
   std::vector<NumberedDevice> numbered(std::span<const std::uint32_t> devices) const;
+  // The other devices of the program that are, or are parts of, the same devices of the lease.
+  std::vector<std::uint32_t> related_to(const ProgramEntry& program,
+                                        const std::vector<std::uint32_t>& built) const;
   static cl_int may_build(const ProgramEntry& program, std::span<const std::uint32_t> devices);
   // Calls the driver for a program whose included files lie in `folder`; may give it another
   // handle.
@@ -386,6 +399,9 @@ class Session {
   std::mutex lock_;
   Pause pause_{lock_};
   ObjectTable objects_;
+  std::map<std::uint32_t, Id> partitions_;  // by the number of the first sub-device
+  const std::shared_ptr<std::atomic<std::size_t>> live_sub_devices_ =
+      std::make_shared<std::atomic<std::size_t>>(0);
   BlockedCommands blocked_;
   const Incoming* current_ = nullptr;  // what is being handled
   LongReceiver long_messages_;

@@ -83,7 +83,7 @@ cl_int Session::set_user_event(EventEntry& event, cl_int status) {
   const auto freed = blocked_.set(event, others);
   sort_in(freed);
   if (fails) {
-    for (const std::uint32_t number : blocked_.devices()) {
+    for (const std::uint32_t number : blocked_.gpus()) {
       if (Gate* const before = gate(number)) gated.try_emplace(before);
     }
   }

@@ -160,6 +160,7 @@ void Session::give_devices_back() {
     object_watch_.pause([needed = needed_objects()](Id id) { return needed.contains(id); });
   }
   ObjectTable objects = std::exchange(objects_, ObjectTable());
+  partitions_.clear();
   auto abandoned = std::exchange(abandoned_, {});
   BlockedCommands blocked = std::exchange(blocked_, BlockedCommands());
   auto held = std::exchange(held_reads_, {});

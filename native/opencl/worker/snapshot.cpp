@@ -4,9 +4,11 @@
 #include <array>
 #include <cstring>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "generated/messages_device.h"
 #include "opencl/extension_table.h"
 #include "opencl/worker/svm_memory.h"
 
@@ -49,6 +51,20 @@ void keep_only(std::vector<std::byte>& value, T bits) {
   overwrite<T>(value, now & bits);
 }
 
+// Those of the standard: what others need, no message carries.
+void keep_known_schemes(std::vector<std::byte>& value) {
+  using Property = cl_device_partition_property;
+  std::vector<Property> list(value.size() / sizeof(Property));
+  std::memcpy(list.data(), value.data(), list.size() * sizeof(Property));
+  std::erase_if(list, [](Property each) {
+    return each != CL_DEVICE_PARTITION_EQUALLY && each != CL_DEVICE_PARTITION_BY_COUNTS &&
+           each != CL_DEVICE_PARTITION_BY_AFFINITY_DOMAIN;
+  });
+  if (list.empty()) list.push_back(0);
+  const auto bytes = std::as_bytes(std::span(list));
+  value.assign(bytes.begin(), bytes.end());
+}
+
 // Takes back what no message carries.
 void withhold(cl_device_info param, std::vector<std::byte>& value) {
   switch (param) {
@@ -64,14 +80,9 @@ void withhold(cl_device_info param, std::vector<std::byte>& value) {
     case CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS:
     case CL_DEVICE_PIPE_MAX_PACKET_SIZE:
     case CL_DEVICE_PIPE_SUPPORT:
-    case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
       return overwrite<cl_uint>(value, 0);
-    case CL_DEVICE_PARTITION_AFFINITY_DOMAIN:
-      return overwrite<cl_device_affinity_domain>(value, 0);
     case CL_DEVICE_PARTITION_PROPERTIES:
-    case CL_DEVICE_PARTITION_TYPE:
-      value.assign(sizeof(cl_device_partition_property), std::byte{0});
-      return;
+      return keep_known_schemes(value);
     case CL_DEVICE_EXECUTION_CAPABILITIES:
       return keep_only<cl_device_exec_capabilities>(value, CL_EXEC_KERNEL);
     default:
@@ -96,6 +107,29 @@ bool query(cl_device_id device, cl_device_info param, std::vector<std::byte>& va
   }
   value.assign(size, std::byte{0});
   return size == 0 || clGetDeviceInfo(device, param, size, value.data(), nullptr) == CL_SUCCESS;
+}
+
+void present(const Channel& channel, cl_device_id device, cl_device_info param,
+             std::vector<std::byte>& value) {
+  withhold(param, value);
+  if (param == CL_DEVICE_SVM_CAPABILITIES) keep_only(value, reachable_svm(channel, device));
+}
+
+struct Facts {
+  std::vector<std::uint32_t> params;
+  std::vector<std::vector<std::byte>> values;  // parallel
+};
+
+Facts facts_of(const Channel& channel, cl_device_id device) {
+  Facts facts;
+  std::vector<std::byte> value;
+  for (const cl_device_info param : queries()) {
+    if (is_local(param) || !query(device, param, value)) continue;
+    present(channel, device, param, value);
+    facts.params.push_back(param);
+    facts.values.push_back(value);
+  }
+  return facts;
 }
 
 void send_formats(Answers& answers, cl_context context, cl_mem_flags flags,
@@ -148,23 +182,33 @@ void send_platform_snapshot(Answers& answers, cl_platform_id platform) {
 
 void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id device,
                           std::uint64_t limit) {
-  std::vector<std::uint32_t> params;
-  std::vector<std::vector<std::byte>> values;
-  std::vector<std::byte> value;
-  for (const cl_device_info param : queries()) {
-    if (is_local(param) || !query(device, param, value)) continue;
-    withhold(param, value);
-    if (param == CL_DEVICE_SVM_CAPABILITIES) {
-      keep_only(value, reachable_svm(answers.channel(), device));
-    }
-    params.push_back(param);
-    values.push_back(value);
-  }
+  const Facts facts = facts_of(answers.channel(), device);
   wire::DeviceSnapshot message;
   message.device = number;
   message.memory = limit;
+  message.params = facts.params;
+  message.values.assign(facts.values.begin(), facts.values.end());
+  answers.send(message);
+}
+
+void send_sub_device_facts(Answers& answers, wire::Id partition, std::uint32_t place,
+                           cl_device_id device, cl_device_id sub_device) {
+  if (answers.muted()) return;
+  const Facts facts = facts_of(answers.channel(), sub_device);
+  wire::SubDeviceFacts message;
+  message.partition = partition;
+  message.place = place;
+  std::vector<std::uint32_t> params;
+  std::vector<std::byte> known;
+  for (std::size_t i = 0; i < facts.params.size(); ++i) {
+    // Compared as it is sent: what is taken back is taken back from both.
+    const bool told = query(device, facts.params[i], known);
+    if (told) present(answers.channel(), device, facts.params[i], known);
+    if (told && known == facts.values[i]) continue;
+    params.push_back(facts.params[i]);
+    message.values.emplace_back(facts.values[i]);
+  }
   message.params = params;
-  message.values.assign(values.begin(), values.end());
   answers.send(message);
 }
 

@@ -16,6 +16,7 @@ constexpr const char* kAborts = "ends the process: not implemented";
 constexpr const char* kOtherCode = "refuses it with another code";
 constexpr const char* kHangs = "never comes back";
 constexpr const char* kSucceeds = "says that it succeeded";
+constexpr const char* kWhole = "names the device that the sub-devices are parts of";
 constexpr const char* kKind = "looks at a handle's value only, not at what it stands for";
 
 }  // namespace
@@ -62,6 +63,9 @@ const std::map<std::string, const char*>& deviations() {
       {"clCreateSamplerWithProperties.bad_filter", kAccepts},
       {"clCreateSamplerWithProperties.defaults", "wants a list where none means the defaults"},
       {"clCreateSubBuffer.offset_that_wraps_around", kAccepts},
+      {"clCreateSubDevices.contexts_tell_their_own", kWhole},
+      {"clCreateSubDevices.only_asks_how_many", "wants no room where it gives no list"},
+      {"clCreateSubDevices.programs_tell_their_own", kWhole},
       {"clEnqueueAcquireGLObjects.null_handle", kOtherCode},
       {"clEnqueueCopyBufferRect.null_source", kCrashes},
       {"clEnqueueCopyImageToBuffer.null_buffer", kCrashes},
@@ -111,6 +115,7 @@ const std::map<std::string, const char*>& deviations() {
       {"clGetGLTextureInfo.is_refused", kAborts},
       {"clGetGLTextureInfo.null_handle", kAborts},
       {"clGetImageInfo.of_a_buffer", kAccepts},
+      {"clGetKernelWorkGroupInfo.the_whole_of_its_sub_devices", kAccepts},
       {"clGetPlatformIDs.driver_nothing_asked", kAccepts},
       {"clLinkProgram.null_program", kCrashes},
       {"clSetEventCallback.on_the_error_of_a_user_event", "does not call it"},

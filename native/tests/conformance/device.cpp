@@ -12,21 +12,6 @@ cl_device_type other_type(const World& w) {
   return (type & CL_DEVICE_TYPE_CPU) != 0 ? CL_DEVICE_TYPE_ACCELERATOR : CL_DEVICE_TYPE_CPU;
 }
 
-bool can_partition_equally(const World& w) {
-  std::size_t size = 0;
-  OK(clGetDeviceInfo(w.device, CL_DEVICE_PARTITION_PROPERTIES, 0, nullptr, &size));
-  std::vector<cl_device_partition_property> list(size / sizeof(cl_device_partition_property));
-  if (list.empty()) return false;
-  OK(clGetDeviceInfo(w.device, CL_DEVICE_PARTITION_PROPERTIES, size, list.data(), nullptr));
-  return std::find(list.begin(), list.end(), CL_DEVICE_PARTITION_EQUALLY) != list.end();
-}
-
-void need_partition(const World& w) {
-  if (!can_partition_equally(w)) throw Skip("the device cannot be partitioned equally");
-}
-
-constexpr cl_device_partition_property kByOne[] = {CL_DEVICE_PARTITION_EQUALLY, 1, 0};
-
 USE(clGetDeviceIDs, of_every_kind) {
   for (const cl_device_type type :
        {device_fact<cl_device_type>(w, CL_DEVICE_TYPE) & 0xEul,
@@ -98,88 +83,9 @@ FAULT(clGetDeviceInfo, unknown_parameter, CL_INVALID_VALUE, (w.device, 0x1, 0, n
 FAULT(clGetDeviceInfo, wrong_kind, CL_INVALID_DEVICE,
       (as<cl_device_id>(w.queue), CL_DEVICE_NAME, 0, nullptr, nullptr))
 
-USE(clCreateSubDevices, one_unit_each_and_compute) {
-  need_partition(w);
-  const auto units = device_fact<cl_uint>(w, CL_DEVICE_MAX_COMPUTE_UNITS);
-  cl_uint count = 0;
-  OK(clCreateSubDevices(w.device, kByOne, 0, nullptr, &count));
-  SAME(count, units);
-  std::vector<cl_device_id> parts(count);
-  OK(clCreateSubDevices(w.device, kByOne, count, parts.data(), nullptr));
-  cl_device_id parent = nullptr;
-  cl_uint part_units = 0;
-  OK(clGetDeviceInfo(parts[0], CL_DEVICE_PARENT_DEVICE, sizeof parent, &parent, nullptr));
-  OK(clGetDeviceInfo(parts[0], CL_DEVICE_MAX_COMPUTE_UNITS, sizeof part_units, &part_units,
-                     nullptr));
-  SAME(parent, w.device);
-  SAME(part_units, 1u);
-  cl_device_partition_property type[3] = {};
-  OK(clGetDeviceInfo(parts[0], CL_DEVICE_PARTITION_TYPE, sizeof type, type, nullptr));
-  SAME(type[0], CL_DEVICE_PARTITION_EQUALLY);
-  {
-    cl_int e = 1;
-    Context ctx(clCreateContext(nullptr, 1, parts.data(), nullptr, nullptr, &e));
-    OK(e);
-    Queue queue(clCreateCommandQueueWithProperties(ctx, parts[0], nullptr, &e));
-    OK(e);
-    Mem buffer(clCreateBuffer(ctx, 0, 64, nullptr, &e));
-    OK(e);
-    const cl_uint seven = 7;
-    OK(clEnqueueFillBuffer(queue, buffer, &seven, 4, 0, 64, 0, nullptr, nullptr));
-    cl_uint got[16] = {};
-    OK(clEnqueueReadBuffer(queue, buffer, CL_TRUE, 0, 64, got, 0, nullptr, nullptr));
-    SAME(got[15], 7u);
-  }
-  for (const cl_device_id part : parts) OK(clReleaseDevice(part));
-}
-TABLE_FAULT(clCreateSubDevices, null_device, CL_INVALID_DEVICE,
-            (nullptr, kByOne, 0, nullptr, nullptr))
-FAULT(clCreateSubDevices, null_properties, CL_INVALID_VALUE,
-      (w.device, nullptr, 0, nullptr, nullptr))
-FAULT_BODY(clCreateSubDevices, unknown_property) {
-  const cl_device_partition_property bad[] = {0x7777, 1, 0};
-  cl_uint count = 0;
-  CODE(clCreateSubDevices(w.device, bad, 0, nullptr, &count), CL_INVALID_VALUE);
-}
-FAULT_BODY(clCreateSubDevices, list_too_short) {
-  need_partition(w);
-  if (device_fact<cl_uint>(w, CL_DEVICE_MAX_COMPUTE_UNITS) < 2) throw Skip("one compute unit");
-  cl_device_id one = nullptr;
-  CODE(clCreateSubDevices(w.device, kByOne, 1, &one, nullptr), CL_INVALID_VALUE);
-}
-FAULT_BODY(clCreateSubDevices, more_units_than_there_are) {
-  need_partition(w);
-  const cl_device_partition_property bad[] = {CL_DEVICE_PARTITION_EQUALLY, 1 << 20, 0};
-  cl_uint count = 0;
-  CODE(clCreateSubDevices(w.device, bad, 0, nullptr, &count),
-       ANY(CL_DEVICE_PARTITION_FAILED, CL_INVALID_VALUE));
-}
-FAULT_BODY(clCreateSubDevices, counts_past_the_device) {
-  need_partition(w);
-  const cl_device_partition_property bad[] = {CL_DEVICE_PARTITION_BY_COUNTS, 1 << 20,
-                                              CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
-  cl_uint count = 0;
-  CODE(clCreateSubDevices(w.device, bad, 0, nullptr, &count), CL_INVALID_DEVICE_PARTITION_COUNT);
-}
-FAULT(clCreateSubDevices, wrong_kind, CL_INVALID_DEVICE,
-      (as<cl_device_id>(w.ctx), kByOne, 0, nullptr, nullptr))
-
 USE(clRetainDevice, of_a_root_device_changes_nothing) {
   OK(clRetainDevice(w.device));
   SAME(device_fact<cl_uint>(w, CL_DEVICE_REFERENCE_COUNT), 1u);
-}
-USE(clRetainDevice, counts_on_a_sub_device) {
-  need_partition(w);
-  cl_uint count = 0;
-  std::vector<cl_device_id> parts(device_fact<cl_uint>(w, CL_DEVICE_MAX_COMPUTE_UNITS));
-  OK(clCreateSubDevices(w.device, kByOne, static_cast<cl_uint>(parts.size()), parts.data(),
-                        &count));
-  SAME(reference_count(clGetDeviceInfo, parts[0], CL_DEVICE_REFERENCE_COUNT), 1u);
-  OK(clRetainDevice(parts[0]));
-  SAME(reference_count(clGetDeviceInfo, parts[0], CL_DEVICE_REFERENCE_COUNT), 2u);
-  OK(clReleaseDevice(parts[0]));
-  SAME(reference_count(clGetDeviceInfo, parts[0], CL_DEVICE_REFERENCE_COUNT), 1u);
-  for (const cl_device_id part : parts) OK(clReleaseDevice(part));
 }
 TABLE_FAULT(clRetainDevice, null_device, CL_INVALID_DEVICE, (nullptr))
 USE(clReleaseDevice, of_a_root_device_changes_nothing) {

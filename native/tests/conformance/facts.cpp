@@ -39,6 +39,32 @@ std::vector<DeviceParam> params_of(cl_device_id device) {
   return params;
 }
 
+// One part of the device, or nullptr where it has none.
+cl_device_id part_of(cl_device_id device) {
+  const cl_device_partition_property by_one[] = {CL_DEVICE_PARTITION_EQUALLY, 1, 0};
+  cl_uint count = 0;
+  if (clCreateSubDevices(device, by_one, 0, nullptr, &count) != CL_SUCCESS) return nullptr;
+  std::vector<cl_device_id> parts(count);
+  OK(clCreateSubDevices(device, by_one, count, parts.data(), nullptr));
+  return parts[0];
+}
+
+std::string hex_fact(cl_device_id device, cl_device_info name) {
+  std::size_t size = 0;
+  std::string value;
+  cl_int code = clGetDeviceInfo(device, name, 0, nullptr, &size);
+  if (code == CL_SUCCESS) {
+    std::vector<unsigned char> bytes(size);
+    code = clGetDeviceInfo(device, name, size, size == 0 ? nullptr : bytes.data(), nullptr);
+    for (const unsigned char byte : bytes) {
+      char two[3];
+      std::snprintf(two, sizeof two, "%02x", byte);
+      value += two;
+    }
+  }
+  return code == CL_SUCCESS ? value : "error " + code_name(code);
+}
+
 }  // namespace
 
 void print_facts() {
@@ -47,23 +73,15 @@ void print_facts() {
   OK(clGetPlatformIDs(1, &platform, nullptr));
   OK(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, nullptr));
   const char* comma = "{";
-  for (const DeviceParam& param : params_of(device)) {
-    std::size_t size = 0;
-    std::string value;
-    cl_int code = clGetDeviceInfo(device, param.name, 0, nullptr, &size);
-    if (code == CL_SUCCESS) {
-      std::vector<unsigned char> bytes(size);
-      code = clGetDeviceInfo(device, param.name, size, size == 0 ? nullptr : bytes.data(), nullptr);
-      for (const unsigned char byte : bytes) {
-        char two[3];
-        std::snprintf(two, sizeof two, "%02x", byte);
-        value += two;
-      }
+  const auto print = [&](cl_device_id of, const std::string& prefix) {
+    for (const DeviceParam& param : params_of(device)) {
+      std::printf("%s\n%s:%s", comma, json_text(prefix + param.text).c_str(),
+                  json_text(hex_fact(of, param.name)).c_str());
+      comma = ",";
     }
-    if (code != CL_SUCCESS) value = "error " + code_name(code);
-    std::printf("%s\n%s:%s", comma, json_text(param.text).c_str(), json_text(value).c_str());
-    comma = ",";
-  }
+  };
+  print(device, "");
+  if (const cl_device_id part = part_of(device); part != nullptr) print(part, "PART ");
   std::printf("\n}\n");
 }
 

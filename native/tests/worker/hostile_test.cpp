@@ -76,7 +76,7 @@ void ids() {
     message.wait_list = waits;
     pair.send(message);
   });
-  ends("device 9 of 1", [](WorkerPair& pair) {
+  ends("device 9, which is not there", [](WorkerPair& pair) {
     wire::GetDeviceAndHostTimer message;
     message.device = 9;
     pair.send(message);
