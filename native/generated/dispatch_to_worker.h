@@ -3,6 +3,7 @@
 #pragma once
 
 #include "generated/messages_buffer.h"
+#include "generated/messages_command_buffer.h"
 #include "generated/messages_context.h"
 #include "generated/messages_event.h"
 #include "generated/messages_image.h"
@@ -149,6 +150,16 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(LongMessagePiece());
     case Opcode::long_message:
       return decoded(LongMessage());
+    case Opcode::create_command_buffer:
+      return decoded(CreateCommandBuffer());
+    case Opcode::record_command:
+      return decoded(RecordCommand());
+    case Opcode::finalize_command_buffer:
+      return decoded(FinalizeCommandBuffer());
+    case Opcode::enqueue_command_buffer:
+      return decoded(EnqueueCommandBuffer());
+    case Opcode::get_command_buffer_state:
+      return decoded(GetCommandBufferState());
     default:
       return Dispatched::unknown;
   }

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <CL/cl.h>
+#include <CL/cl_ext.h>
 
 #include <atomic>
 #include <cstddef>
@@ -37,6 +38,7 @@ class Event;
 class Sampler;
 class Program;
 class Kernel;
+class CommandBuffer;
 
 // Values that memory which is no object is unlikely to hold.
 enum class Kind : std::uint32_t {
@@ -50,6 +52,7 @@ enum class Kind : std::uint32_t {
   sampler,
   program,
   kernel,
+  command_buffer,
 };
 
 template <class T>
@@ -107,6 +110,12 @@ struct Traits<Kernel> {
   using Handle = cl_kernel;
   static constexpr Kind kKind = Kind::kernel;
   static constexpr cl_int kInvalid = CL_INVALID_KERNEL;
+};
+template <>
+struct Traits<CommandBuffer> {
+  using Handle = cl_command_buffer_khr;
+  static constexpr Kind kKind = Kind::command_buffer;
+  static constexpr cl_int kInvalid = CL_INVALID_COMMAND_BUFFER_KHR;
 };
 
 class Object {
