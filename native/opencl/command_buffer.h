@@ -18,7 +18,7 @@ inline constexpr cl_version kOtherParameters = CL_MAKE_VERSION(0, 9, 5);
 inline constexpr cl_version kHasContextQuery = CL_MAKE_VERSION(0, 9, 2);
 
 // Not in every version of the Khronos headers.
-inline constexpr cl_bitfield kCanPrint = 1u << 0;  // CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR
+// CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR
 inline constexpr cl_bitfield kCanSimultaneousUse = 1u << 2;
 inline constexpr cl_bitfield kCanOutOfOrder = 1u << 3;
 inline constexpr cl_bitfield kSimultaneousUse = 1u << 0;  // CL_COMMAND_BUFFER_FLAGS_KHR
