@@ -70,6 +70,7 @@ CPP_OBJECTS = {
     "program": "Program",
     "kernel": "Kernel",
     "event": "Event",
+    "command_buffer": "CommandBuffer",
     "device": "Device",
     "platform": "Platform",
 }
@@ -138,6 +139,7 @@ class Call:
     error: str = ""
     command: str = ""
     check: str = ""
+    table: bool = True
     messages: list[str] = field(default_factory=list)
     args: list[Argument] = field(default_factory=list)
     message: Message | None = None
@@ -268,6 +270,7 @@ def read_calls(specification: dict[str, Any], messages: list[Message]) -> list[C
             error=stanza.get("error", ""),
             command=stanza.get("command", ""),
             check=stanza.get("check", ""),
+            table=stanza.get("table", True),
             messages=stanza.get("messages", []),
             args=[Argument(*a) for a in stanza.get("args", [])],
         )
@@ -314,9 +317,11 @@ def render(messages: list[Message], calls: list[Call]) -> dict[Path, str]:
         if own_calls:
             path = GENERATED / f"client_{name}.cpp"
             add(path, "client_object.cpp.j2", calls=own_calls)
-    counts = {k: sum(c.cls == k for c in calls) for k in ("forwarded", "local", "refused")}
+    table = [c for c in calls if c.table]
+    named = [c for c in calls if not c.table]
+    counts = {k: sum(c.cls == k for c in table) for k in ("forwarded", "local", "refused")}
     path = ROOT / "docs" / "entry-points.md"
-    add(path, "entry-points.md.j2", calls=calls, counts=counts)
+    add(path, "entry-points.md.j2", table=table, named=named, counts=counts)
     return {path: formatted(path, text) for path, text in files.items()}
 
 

@@ -3,6 +3,7 @@
 //
 // The table that the loader calls through, and the functions by name. What is refused has a slot in
 // the table but no name: a program that asks for an extension by name learns that it is not there.
+// Functions of extensions without a slot have only a name.
 #include <CL/cl_icd.h>
 
 #include <cstring>
@@ -139,6 +140,35 @@ const Named kNamed[] = {
     {"clSetContextDestructorCallback",
      reinterpret_cast<void*>(&entry::clSetContextDestructorCallback)},
 };
+
+const Named kOfExtensions[] = {
+    {"clCreateCommandBufferKHR", reinterpret_cast<void*>(&entry::clCreateCommandBufferKHR)},
+    {"clRetainCommandBufferKHR", reinterpret_cast<void*>(&entry::clRetainCommandBufferKHR)},
+    {"clReleaseCommandBufferKHR", reinterpret_cast<void*>(&entry::clReleaseCommandBufferKHR)},
+    {"clFinalizeCommandBufferKHR", reinterpret_cast<void*>(&entry::clFinalizeCommandBufferKHR)},
+    {"clEnqueueCommandBufferKHR", reinterpret_cast<void*>(&entry::clEnqueueCommandBufferKHR)},
+    {"clCommandBarrierWithWaitListKHR",
+     reinterpret_cast<void*>(&entry::clCommandBarrierWithWaitListKHR)},
+    {"clCommandCopyBufferKHR", reinterpret_cast<void*>(&entry::clCommandCopyBufferKHR)},
+    {"clCommandCopyBufferRectKHR", reinterpret_cast<void*>(&entry::clCommandCopyBufferRectKHR)},
+    {"clCommandCopyBufferToImageKHR",
+     reinterpret_cast<void*>(&entry::clCommandCopyBufferToImageKHR)},
+    {"clCommandCopyImageKHR", reinterpret_cast<void*>(&entry::clCommandCopyImageKHR)},
+    {"clCommandCopyImageToBufferKHR",
+     reinterpret_cast<void*>(&entry::clCommandCopyImageToBufferKHR)},
+    {"clCommandFillBufferKHR", reinterpret_cast<void*>(&entry::clCommandFillBufferKHR)},
+    {"clCommandFillImageKHR", reinterpret_cast<void*>(&entry::clCommandFillImageKHR)},
+    {"clCommandNDRangeKernelKHR", reinterpret_cast<void*>(&entry::clCommandNDRangeKernelKHR)},
+    {"clGetCommandBufferInfoKHR", reinterpret_cast<void*>(&entry::clGetCommandBufferInfoKHR)},
+};
+
+template <std::size_t Count>
+void* find(const Named (&list)[Count], const char* name) {
+  for (const Named& each : list) {
+    if (std::strcmp(each.name, name) == 0) return each.function;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -303,10 +333,11 @@ const cl_icd_dispatch kDispatch = {
 };
 
 void* entry_point(const char* name) {
-  for (const Named& each : kNamed) {
-    if (std::strcmp(each.name, name) == 0) return each.function;
-  }
-  return nullptr;
+  return find(kNamed, name);
+}
+
+void* extension_entry_point(const char* name) {
+  return find(kOfExtensions, name);
 }
 
 }  // namespace tessera::client

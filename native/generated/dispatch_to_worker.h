@@ -3,6 +3,7 @@
 #pragma once
 
 #include "generated/messages_buffer.h"
+#include "generated/messages_command_buffer.h"
 #include "generated/messages_context.h"
 #include "generated/messages_device.h"
 #include "generated/messages_event.h"
@@ -154,6 +155,16 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(CreateSubDevices());
     case Opcode::count_sub_devices:
       return decoded(CountSubDevices());
+    case Opcode::create_command_buffer:
+      return decoded(CreateCommandBuffer());
+    case Opcode::record_command:
+      return decoded(RecordCommand());
+    case Opcode::finalize_command_buffer:
+      return decoded(FinalizeCommandBuffer());
+    case Opcode::enqueue_command_buffer:
+      return decoded(EnqueueCommandBuffer());
+    case Opcode::get_command_buffer_state:
+      return decoded(GetCommandBufferState());
     default:
       return Dispatched::unknown;
   }

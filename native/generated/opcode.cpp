@@ -134,6 +134,16 @@ const char* opcode_name(std::uint16_t opcode) {
       return "create_sub_devices";
     case Opcode::count_sub_devices:
       return "count_sub_devices";
+    case Opcode::create_command_buffer:
+      return "create_command_buffer";
+    case Opcode::record_command:
+      return "record_command";
+    case Opcode::finalize_command_buffer:
+      return "finalize_command_buffer";
+    case Opcode::enqueue_command_buffer:
+      return "enqueue_command_buffer";
+    case Opcode::get_command_buffer_state:
+      return "get_command_buffer_state";
     case Opcode::reply:
       return "reply";
     case Opcode::device_snapshot:

@@ -6,7 +6,8 @@
 // asks the driver all of it when a session opens, and the client announces an extension only where
 // each query that it `asks` was answered. What a later revision of an extension brought stands in
 // `also`: it is passed on where the driver has it. What is not listed is not announced: an
-// extension that nobody here has looked at may need calls that cannot be forwarded.
+// extension that nobody here has looked at may need calls that cannot be forwarded. One whose later
+// revisions are no longer what is carried is announced where the driver tells its revision.
 #pragma once
 
 #include <CL/cl.h>
@@ -15,6 +16,8 @@
 #include <array>
 #include <span>
 #include <string_view>
+
+#include "opencl/command_buffer.h"
 
 namespace tessera::extension {
 
@@ -59,10 +62,16 @@ inline constexpr cl_device_info kAmdAlso[] = {0x4030, 0x4031, 0x4033, 0x4034, 0x
                                               0x4042, 0x4043, 0x4044, 0x4045, 0x4046, 0x4047,
                                               0x4048, 0x4049, 0x404A, 0x404B, 0x404C};
 
+inline constexpr cl_device_info kCommandBuffers[] = {
+    CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR,
+    CL_DEVICE_COMMAND_BUFFER_REQUIRED_QUEUE_PROPERTIES_KHR};
+
 struct Extension {
   std::string_view name;
   std::span<const cl_device_info> asks{};
   std::span<const cl_device_info> also{};
+  cl_version before = 0;  // only a revision before this one; 0: each
+  cl_version most = 0;    // a later one is announced as this one; 0: as it is
 };
 
 inline constexpr std::array kAnnounceable{
@@ -86,6 +95,11 @@ inline constexpr std::array kAnnounceable{
     Extension{"cl_khr_3d_image_writes"},
     Extension{"cl_khr_async_work_group_copy_fence"},
     Extension{"cl_khr_byte_addressable_store"},
+    Extension{"cl_khr_command_buffer",
+              kCommandBuffers,
+              {},
+              command_buffer::kOtherParameters,
+              command_buffer::kMostAnnounced},
     Extension{"cl_khr_create_command_queue"},
     Extension{"cl_khr_depth_images"},
     Extension{"cl_khr_device_uuid", kUuids},

@@ -103,6 +103,80 @@ print("done", flush=True)
 """
 
 
+# Command buffers, which pyopencl does not know: one that is still recorded, one that is finished, and one whose
+# launch waits for a user event.
+COMMAND_BUFFERS = """
+import ctypes, sys
+import numpy as np
+import pyopencl as cl
+
+opencl = ctypes.CDLL("libOpenCL.so.1")
+find = opencl.clGetExtensionFunctionAddressForPlatform
+find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p]
+context = cl.create_some_context(interactive=False)
+assert "cl_khr_command_buffer" in context.devices[0].extensions
+platform = context.devices[0].platform.int_ptr
+pointer, number, size = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t
+
+def function(name, *types, returns=ctypes.c_int32):
+    return ctypes.CFUNCTYPE(returns, *types)(find(platform, name.encode()))
+
+create = function("clCreateCommandBufferKHR", number, pointer, pointer, pointer, returns=pointer)
+finalize = function("clFinalizeCommandBufferKHR", pointer)
+enqueue = function("clEnqueueCommandBufferKHR", number, pointer, pointer, number, pointer, pointer)
+launch = function("clCommandNDRangeKernelKHR", pointer, pointer, pointer, pointer, number, pointer,
+                  pointer, pointer, number, pointer, pointer, pointer)
+
+commands = cl.CommandQueue(context)
+add = cl.Kernel(cl.Program(context, "kernel void add(global int* p, int n) { p[get_global_id(0)] += n; }")
+                .build(), "add")
+items = (size * 1)(1024)
+
+def new():
+    error = ctypes.c_int32(1)
+    made = create(1, (pointer * 1)(commands.int_ptr), None, ctypes.byref(error))
+    assert error.value == 0
+    return made
+
+def record(into, buffer, n):
+    add.set_args(buffer, np.int32(n))
+    assert launch(into, None, None, add.int_ptr, 1, None, items, None, 0, None, None, None) == 0
+
+def run(which, events=()):
+    waits = (pointer * len(events))(*[event.int_ptr for event in events]) if events else None
+    assert enqueue(0, None, which, len(events), waits, None) == 0
+
+buffers = [cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR,
+                     hostbuf=np.zeros(1024, np.int32)) for _ in range(3)]
+recording, finished, pending = new(), new(), new()
+record(recording, buffers[0], 1)
+record(finished, buffers[1], 10)
+record(finished, buffers[1], 100)
+record(pending, buffers[2], 1000)
+for each in (finished, pending):
+    assert finalize(each) == 0
+run(finished)
+commands.finish()
+gate = cl.UserEvent(context)
+run(pending, [gate])
+commands.flush()
+add.set_args(buffers[0], np.int32(7))
+print("ready", flush=True)
+sys.stdin.readline()
+gate.set_status(cl.command_execution_status.COMPLETE)
+record(recording, buffers[0], 2)
+assert finalize(recording) == 0
+commands.finish()
+for each in (recording, finished, pending):
+    run(each)
+for buffer, expected in zip(buffers, (3, 220, 2000)):
+    result = np.empty(1024, np.int32)
+    cl.enqueue_copy(commands, result, buffer)
+    assert (result == expected).all(), (result[:3], expected)
+print("done", flush=True)
+"""
+
+
 @pytest.fixture
 def warm_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host with the compiled kernels of earlier runs."""
@@ -201,6 +275,20 @@ def test_everything_unfinished_is_finished_after_the_resume(host: Host, to: str)
         assert program.stdout.readline() == "ready\n"
         needs = host.json("suspend", "all", "--check")
         assert needs["device"] >= 4096 and needs["objects"] > 8
+        suspend_and_resume(host, "all", to)
+        suspend_and_resume(host, "all", to)
+        program.stdin.write("go\n")
+        program.stdin.flush()
+        out, err = program.communicate(timeout=60)
+        assert (out, program.returncode) == ("done\n", 0), err
+
+
+@pytest.mark.parametrize("to", ["memory", "disk"])
+def test_command_buffers_in_every_state_come_back(host: Host, to: str) -> None:
+    arguments = ("-n", "all", "--", sys.executable, "-c", COMMAND_BUFFERS)
+    with host.start("run", "-f", "1/4", *arguments, stdin=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdin is not None
+        assert program.stdout.readline() == "ready\n"
         suspend_and_resume(host, "all", to)
         suspend_and_resume(host, "all", to)
         program.stdin.write("go\n")

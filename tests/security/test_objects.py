@@ -11,7 +11,7 @@ import pytest
 
 from helpers.leases import stats
 from helpers.processes import eventually, is_running
-from helpers.wire import FIELDS, TO_WORKER, Bench, Ended, Wire
+from helpers.wire import FIELDS, OPCODES, TO_WORKER, Bench, Ended, Wire, encode
 
 if TYPE_CHECKING:
     from security.conftest import Witness
@@ -75,6 +75,8 @@ def test_a_handle_of_another_kind_ends_the_session(witness: Witness) -> None:
         ("create_user_event", {"event": "new", "context": "queue"}),
         ("build_program", {"program": "buffer"}),
         ("create_kernel", {"kernel": "new", "program": "buffer"}),
+        ("create_command_buffer", {"command_buffer": "new", "queue": "buffer"}),
+        ("finalize_command_buffer", {"command_buffer": "queue"}),
     ]:
         with witness.attacker() as wire:
             bench = Bench(wire)
@@ -83,6 +85,60 @@ def test_a_handle_of_another_kind_ends_the_session(witness: Witness) -> None:
             }
             wire.post(name, **ids)
             assert wire.ended(), (name, values)
+    witness.unharmed()
+
+
+def recorded(wire: Wire, bench: Bench, name: str, **values: Any) -> int:
+    """A new command buffer, in which this command was recorded."""
+    made = wire.new()
+    wire.post("create_command_buffer", command_buffer=made, queue=bench.queue)
+    wire.post(
+        "record_command",
+        command_buffer=made,
+        opcode=OPCODES[name],
+        command=encode(name, values),
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("fill_buffer", {"buffer": NOBODY, "pattern": b"\1", "cb": 16}),
+        ("copy_buffer", {"src_buffer": NOBODY, "dst_buffer": POINTERS[0], "cb": 16}),
+        ("copy_image", {"src_image": POINTERS[1], "dst_image": POINTERS[2]}),
+        ("enqueue_nd_range", {"kernel": POINTERS[3], "work_dim": 1}),
+        ("read_buffer", {"buffer": 1, "size": 16}),
+        ("record_command", {"command_buffer": 1}),
+        ("release", {"target": 1}),
+    ],
+)
+def test_a_recorded_command_is_judged_as_one_that_is_enqueued(
+    witness: Witness, name: str, values: dict[str, Any]
+) -> None:
+    with witness.attacker() as wire:
+        recorded(wire, Bench(wire), name, **values)
+        assert wire.ended()
+    witness.unharmed()
+
+
+def test_a_recorded_command_past_the_end_never_runs(witness: Witness) -> None:
+    with witness.attacker() as wire:
+        bench = Bench(wire)
+        for offset, size in [(bench.size, 16), (0, 1 << 40), ((1 << 64) - 8, 16)]:
+            made = recorded(
+                wire,
+                bench,
+                "fill_buffer",
+                buffer=bench.buffer,
+                pattern=b"\1" * 4,
+                offset=offset,
+                cb=size,
+            )
+            wire.post("finalize_command_buffer", command_buffer=made)
+            wire.post("enqueue_command_buffer", queue=bench.queue, command_buffer=made)
+            assert wire.call("finish_queue", queue=bench.queue).fields["status"] < 0
+        assert bench.works()
     witness.unharmed()
 
 

@@ -62,6 +62,8 @@ class Command {
   Session& session() const { return queue_.session(); }
   std::span<const wire::Id> wait_list() const { return wait_list_.ids(); }
   cl_command_type type() const { return type_; }
+  // In its queue, once it was posted.
+  std::uint64_t number() const { return last_number_; }
 
   // Throws ApiError: CL_INVALID_MEM_OBJECT, CL_INVALID_CONTEXT, or why the object could not be
   // made.

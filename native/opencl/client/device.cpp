@@ -181,6 +181,11 @@ bool Device::has_extension(std::string_view name) const {
   return lists_extension(text_of(*fact(CL_DEVICE_EXTENSIONS)), name);
 }
 
+cl_version Device::extension_version(std::string_view name) const {
+  const auto* versions = fact(CL_DEVICE_EXTENSIONS_WITH_VERSION);
+  return versions != nullptr ? version_of(name, *versions) : 0;
+}
+
 Platform& Platform::get() {
   Session::current();
   return *known();

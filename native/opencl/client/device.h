@@ -42,6 +42,8 @@ class Device final : public Typed<Device> {
   bool images() const { return images_; }
   // Announced in CL_DEVICE_EXTENSIONS.
   bool has_extension(std::string_view name) const;
+  // As it is announced; 0 where it is not.
+  cl_version extension_version(std::string_view name) const;
 
   // The value of a query, or nullptr if the device does not know the parameter.
   const std::vector<std::byte>* fact(cl_device_info param) const;

@@ -13,6 +13,14 @@ constexpr bool by_name(const extension::Extension& one, const extension::Extensi
   return one.name < other.name;
 }
 
+// Null for an extension that is not announced anywhere.
+const extension::Extension* find(std::string_view name) {
+  constexpr auto& table = extension::kAnnounceable;
+  static_assert(std::is_sorted(table.begin(), table.end(), by_name));
+  const auto at = std::lower_bound(table.begin(), table.end(), extension::Extension{name}, by_name);
+  return at != table.end() && at->name == name ? &*at : nullptr;
+}
+
 template <class Visit>
 void each_word(std::string_view list, Visit&& visit) {
   while (!list.empty()) {
@@ -25,11 +33,15 @@ void each_word(std::string_view list, Visit&& visit) {
 }  // namespace
 
 bool extension_passes(std::string_view name, const DeviceFacts& facts) {
-  constexpr auto& table = extension::kAnnounceable;
-  static_assert(std::is_sorted(table.begin(), table.end(), by_name));
-  const auto at = std::lower_bound(table.begin(), table.end(), extension::Extension{name}, by_name);
-  return at != table.end() && at->name == name &&
-         std::all_of(at->asks.begin(), at->asks.end(),
+  const extension::Extension* const at = find(name);
+  if (at == nullptr) return false;
+  if (at->before != 0) {
+    const auto versions = facts.find(CL_DEVICE_EXTENSIONS_WITH_VERSION);
+    if (versions == facts.end()) return false;
+    const cl_version version = version_of(name, versions->second);
+    if (version == 0 || version >= at->before) return false;
+  }
+  return std::all_of(at->asks.begin(), at->asks.end(),
                      [&](cl_device_info query) { return facts.contains(query); });
 }
 
@@ -56,7 +68,18 @@ std::vector<cl_name_version> passing_versions(std::span<const std::byte> array,
                                               const DeviceFacts& facts) {
   std::vector<cl_name_version> passing = named_versions(array);
   std::erase_if(passing, [&](const auto& entry) { return !extension_passes(entry.name, facts); });
+  for (cl_name_version& entry : passing) {
+    const cl_version most = find(entry.name)->most;
+    if (most != 0) entry.version = std::min(entry.version, most);
+  }
   return passing;
+}
+
+cl_version version_of(std::string_view name, std::span<const std::byte> array) {
+  for (const cl_name_version& entry : named_versions(array)) {
+    if (entry.name == name) return entry.version;
+  }
+  return 0;
 }
 
 bool lists_extension(std::string_view list, std::string_view name) {

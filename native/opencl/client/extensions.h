@@ -27,6 +27,8 @@ std::vector<cl_name_version> passing_versions(std::span<const std::byte> array,
                                               const DeviceFacts& facts);
 // The whole entries of such an array; every name has an end.
 std::vector<cl_name_version> named_versions(std::span<const std::byte> array);
+// Of the extension in such an array; 0 where it is not listed.
+cl_version version_of(std::string_view name, std::span<const std::byte> array);
 // A name in a space-separated list.
 bool lists_extension(std::string_view list, std::string_view name);
 

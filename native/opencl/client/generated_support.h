@@ -8,6 +8,7 @@
 #include "generated/messages_image.h"
 #include "opencl/client/checks.h"
 #include "opencl/client/command.h"
+#include "opencl/client/command_buffer.h"
 #include "opencl/client/context.h"
 #include "opencl/client/kernel.h"
 #include "opencl/client/program.h"

@@ -5,6 +5,8 @@
 
 #include <CL/cl.h>
 
+#include <array>
+
 #include "opencl/client/image_layout.h"
 #include "opencl/client/mem.h"
 
@@ -17,6 +19,10 @@ inline bool is_image_type(cl_mem_object_type type) {
 ImageShape shape_of(const Mem& image);
 // The device takes images of this shape at all.
 bool image_fits(const ImageShape& shape, const Device& device);
+
+// Four channels, as clEnqueueFillImage takes them.
+using FillColor = std::array<std::byte, 16>;
+FillColor color_of(const Mem& image, const void* from);
 
 // An image that the program asks for, checked and completed.
 struct ImagePlan {

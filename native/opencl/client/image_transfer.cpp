@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reading, writing, filling and mapping images.
-#include <array>
 #include <cstring>
 
 #include "generated/client_entries.h"
@@ -46,16 +45,6 @@ auto naming(Mem& image, const wire::Id3& origin) {
   };
 }
 
-using FillColor = std::array<std::byte, 16>;
-
-// Four channels; a depth image has one, and the program's memory may end behind it.
-FillColor color_of(const Mem& image, const void* from) {
-  const bool single = image.image().format.image_channel_order == CL_DEPTH;
-  FillColor color{};
-  std::memcpy(color.data(), from, single ? sizeof(cl_float) : color.size());
-  return color;
-}
-
 void* map(Command& command, Mem& image, bool blocking, cl_map_flags flags, const wire::Id3& origin,
           const wire::Id3& region) {
   const cl_image_desc& desc = image.image().desc;
@@ -88,6 +77,14 @@ void unmap_image(Command& command, Mem& image, const Mapping& mapping) {
   const auto* at = static_cast<const std::byte*>(mapping.pointer);
   command.write<wire::WriteImage>(mapping.region, pixel, host_box(at, mapping.region, pixel, steps),
                                   false, naming(image, mapping.origin));
+}
+
+// A depth image has one channel, and the program's memory may end behind it.
+FillColor color_of(const Mem& image, const void* from) {
+  const bool single = image.image().format.image_channel_order == CL_DEPTH;
+  FillColor color{};
+  std::memcpy(color.data(), from, single ? sizeof(cl_float) : color.size());
+  return color;
 }
 
 namespace entry {

@@ -57,6 +57,17 @@ std::uint64_t Kernel::ensure_launchable(const Device& device) {
   return local_bytes;
 }
 
+std::vector<Ref<Object>> Kernel::argument_objects() {
+  std::vector<Ref<Object>> objects;
+  const std::lock_guard lock(mutex_);
+  for (const KernelArgument& argument : arguments_) {
+    if (argument.what != KernelArgument::What::object || argument.number == 0) continue;
+    objects.push_back(session().find_any(argument.number));
+    ensure(static_cast<bool>(objects.back()), CL_INVALID_KERNEL_ARGS);
+  }
+  return objects;
+}
+
 std::uint64_t Kernel::local_memory(const Device& device) {
   const WorkGroupFacts* facts = work_group(device);
   std::uint64_t bytes = facts == nullptr ? 0 : facts->local_memory;

@@ -64,6 +64,10 @@ class Kernel final : public Typed<Kernel> {
   void set(cl_uint index, std::size_t size, const void* value);
   void set_svm(cl_uint index, const void* address);
 
+  // The objects that arguments name, held. Throws ApiError(CL_INVALID_KERNEL_ARGS) where one is
+  // gone.
+  std::vector<Ref<Object>> argument_objects();
+
   // Before a question whose answer may depend on the arguments.
   void send_changes();
 

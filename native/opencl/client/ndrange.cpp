@@ -7,6 +7,7 @@
 #include "generated/messages_kernel.h"
 #include "opencl/client/command.h"
 #include "opencl/client/kernel.h"
+#include "opencl/client/launch.h"
 #include "opencl/client/launch_arguments.h"
 #include "opencl/client/ndrange_rules.h"
 
@@ -15,7 +16,21 @@ namespace {
 
 enum Given : std::uint32_t { kOffset = 1, kLocal = 2 };
 
-void check_range(Kernel& kernel, const Device& device, const NdRange& range) {
+wire::Id3 triple(const std::size_t* from, cl_uint dimensions, std::uint64_t otherwise) {
+  wire::Id3 to{otherwise, otherwise, otherwise};
+  for (cl_uint i = 0; from != nullptr && i < dimensions; ++i) to[i] = from[i];
+  return to;
+}
+
+}  // namespace
+
+namespace check {
+
+Kernel& launch(const Command& command, cl_kernel handle, const NdRange& range) {
+  Kernel& kernel = require<Kernel>(handle);
+  ensure(&kernel.context() == &command.context(), CL_INVALID_CONTEXT);
+  ensure_success(kernel.poison());
+  const Device& device = command.queue().device();
   const WorkGroupFacts* facts = kernel.work_group(device);
   ensure(facts != nullptr, CL_INVALID_PROGRAM_EXECUTABLE);
   const std::uint64_t local_arguments = kernel.ensure_launchable(device);
@@ -25,15 +40,12 @@ void check_range(Kernel& kernel, const Device& device, const NdRange& range) {
   ensure(facts->local_memory <= limits.local_memory &&
              local_arguments <= limits.local_memory - facts->local_memory,
          CL_OUT_OF_RESOURCES);
+  return kernel;
 }
 
-wire::Id3 triple(const std::size_t* from, cl_uint dimensions, std::uint64_t otherwise) {
-  wire::Id3 to{otherwise, otherwise, otherwise};
-  for (cl_uint i = 0; from != nullptr && i < dimensions; ++i) to[i] = from[i];
-  return to;
-}
+}  // namespace check
 
-void launch(Command& command, Kernel& kernel, const NdRange& range) {
+wire::EnqueueNdRange launch_message(const Kernel& kernel, const NdRange& range) {
   wire::EnqueueNdRange message;
   message.kernel = kernel.id();
   message.work_dim = range.dimensions;
@@ -41,6 +53,13 @@ void launch(Command& command, Kernel& kernel, const NdRange& range) {
   message.offset = triple(range.offset, range.dimensions, 0);
   message.global = triple(range.global, range.dimensions, 1);
   message.local = triple(range.local, range.dimensions, 1);
+  return message;
+}
+
+namespace {
+
+void launch(Command& command, Kernel& kernel, const NdRange& range) {
+  wire::EnqueueNdRange message = launch_message(kernel, range);
   LaunchArguments changed(kernel);
   changed.put_into(message);
   command.post(message);
@@ -51,10 +70,7 @@ cl_int enqueue(cl_command_queue queue, cl_kernel handle, cl_command_type type, c
                cl_uint count, const cl_event* wait_list, cl_event* event) {
   return guarded([&] {
     Command command(queue, type, count, wait_list, event);
-    Kernel& kernel = require<Kernel>(handle);
-    ensure(&kernel.context() == &command.context(), CL_INVALID_CONTEXT);
-    ensure_success(kernel.poison());
-    check_range(kernel, command.queue().device(), range);
+    Kernel& kernel = check::launch(command, handle, range);
     if (!is_empty(range)) return launch(command, kernel, range);
     wire::EnqueueMarker nothing;
     command.post(nothing);

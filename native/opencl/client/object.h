@@ -15,6 +15,7 @@
 #pragma once
 
 #include <CL/cl.h>
+#include <CL/cl_ext.h>
 
 #include <atomic>
 #include <cstddef>
@@ -38,6 +39,7 @@ class Event;
 class Sampler;
 class Program;
 class Kernel;
+class CommandBuffer;
 
 // Values that memory which is no object is unlikely to hold.
 enum class Kind : std::uint32_t {
@@ -52,6 +54,7 @@ enum class Kind : std::uint32_t {
   program,
   kernel,
   partition,
+  command_buffer,
 };
 
 template <class T>
@@ -115,6 +118,12 @@ struct Traits<Kernel> {
   using Handle = cl_kernel;
   static constexpr Kind kKind = Kind::kernel;
   static constexpr cl_int kInvalid = CL_INVALID_KERNEL;
+};
+template <>
+struct Traits<CommandBuffer> {
+  using Handle = cl_command_buffer_khr;
+  static constexpr Kind kKind = Kind::command_buffer;
+  static constexpr cl_int kInvalid = CL_INVALID_COMMAND_BUFFER_KHR;
 };
 
 class Object {

@@ -25,9 +25,13 @@ constexpr std::array kExtensionNames = {
     "cl_khr_spir",
     // Announced, and its query is not answered.
     "cl_khr_kernel_clock",
-    // Needs calls of its own.
+    // Carried by the worker itself: this driver has none of its functions.
     "cl_khr_command_buffer",
+    // Needs calls of its own.
+    "cl_khr_command_buffer_mutable_dispatch",
 };
+// A later revision than a lease announces.
+constexpr cl_version kCommandBufferVersion = CL_MAKE_VERSION(0, 9, 4);
 
 std::string extension_names() {
   std::string names;
@@ -70,7 +74,12 @@ cl_name_version named(const char* name) {
 
 std::vector<cl_name_version> extension_list() {
   std::vector<cl_name_version> list;
-  for (const char* name : kExtensionNames) list.push_back(named(name));
+  for (const char* name : kExtensionNames) {
+    list.push_back(named(name));
+    if (std::strcmp(name, "cl_khr_command_buffer") == 0) {
+      list.back().version = kCommandBufferVersion;
+    }
+  }
   return list;
 }
 
@@ -160,6 +169,10 @@ cl_int extension_info(cl_device_info what, const Query& query) {
       return query.one(cl_uint{what});
     case 0x4108:  // CL_DEVICE_SUB_GROUP_SIZES_INTEL
       return query.list(std::vector<std::size_t>{8, 16});
+    case CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR:
+      return query.one(cl_bitfield{1u << 0 | 1u << 2 | 1u << 3});  // all but device-side enqueue
+    case CL_DEVICE_COMMAND_BUFFER_REQUIRED_QUEUE_PROPERTIES_KHR:
+      return query.one(cl_command_queue_properties{0});
     case CL_DEVICE_PCI_BUS_INFO_KHR:
       return query.one(cl_device_pci_bus_info_khr{1, 2, 3, 4});
     default:

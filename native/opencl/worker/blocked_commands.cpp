@@ -161,7 +161,10 @@ void BlockedCommands::keep_if_early(const Blocked& command) {
   for (const auto& entry : command.waits) add(static_cast<const EventEntry&>(*entry).handle);
   for (const auto& event : command.also_waits) add(event.get());
   for (const auto& event : command.behind) add(event->get());
-  if (!awaited.empty()) early_failures_.keep(command.handle, std::move(awaited));
+  if (awaited.empty()) return;
+  auto failed = command.parts;
+  failed.push_back(command.handle);
+  early_failures_.keep(std::move(failed), std::move(awaited));
 }
 
 // One that waits for all may have ended before all that it waited for.

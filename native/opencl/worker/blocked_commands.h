@@ -9,7 +9,7 @@
 // by its wait-list, by the order of its queue, or because it waits for all before it. Nothing is
 // kept, and nothing costs more than one comparison, while the session has no unset user event.
 //
-// Nor does such a command use the device: its gate hears of it only when it can run (`flight`). So
+// Nor does such a command use the device: its gate hears of it only when it can run (`flights`). So
 // other leases lose nothing by it, however many there are.
 //
 // What each costs does not grow with their number. In a queue without an order, a marker or barrier
@@ -56,9 +56,10 @@ struct Blocked {
   std::shared_ptr<KernelEntry> kernel;
   std::vector<KernelEntry::Argument> arguments;  // of the kernel, when it was enqueued
   std::shared_ptr<Retained<cl_event>> handle;
-  // For the gate of the queue's device, when it can run; without an event where it need not know.
-  // The reference is that of `handle`.
-  Flight flight;
+  // For the gate of the queue's device, when it can run; empty where it need not know. The
+  // references are that of `handle`, or those of its parts.
+  std::vector<Flight> flights;
+  std::vector<std::shared_ptr<Retained<cl_event>>> parts;
   bool barrier = false;
   bool waits_for_all = false;  // a marker or a barrier without a wait-list
   std::uint64_t number = 0;    // in the order of all blocked commands of the session

@@ -46,6 +46,7 @@ Command::Command(Session& session, wire::Opcode opcode, Id queue, std::span<cons
 Command::~Command() {
   // Given to the event's entry where the client has one.
   if (event_ != nullptr) clReleaseEvent(event_);
+  for (const Flight& part : parts_) clReleaseEvent(part.event);
 }
 
 void Command::add_wait(std::size_t index, Id id) {
@@ -86,18 +87,32 @@ Gate* Command::gate_of_device() const {
 }
 
 Gate* Command::gate_before() {
-  Gate* const gate = causes_.any() ? nullptr : gate_of_device();
+  Gate* const gate = causes_.any() || in_parts_ ? nullptr : gate_of_device();
   if (gate == nullptr) return nullptr;
   if (cost_ == nullptr) cost_ = session_.transfer_cost();
   estimate_ns_ = cost_->estimate(units_);
-  // Threads that come back from the driver may answer meanwhile; no later message is handled.
-  if (!gate->try_enter(estimate_ns_)) session_.unlocked([&] { gate->enter(estimate_ns_); });
+  enter(*gate, estimate_ns_);
   return gate;
 }
 
-void Command::tell(Gate& gate) {
-  if (event_ == nullptr) return gate.left();
-  gate.entered({.event = event_, .cost = cost_, .units = units_, .estimate_ns = estimate_ns_});
+// Threads that come back from the driver may answer meanwhile; no later message is handled.
+void Command::enter(Gate& gate, std::uint64_t estimate_ns) {
+  if (!gate.try_enter(estimate_ns)) session_.unlocked([&] { gate.enter(estimate_ns); });
+}
+
+void Command::tell(Gate& gate, const Flight& flight) {
+  flight.event == nullptr ? gate.left() : gate.entered(flight);
+}
+
+void Command::keep_part(const Flight& flight) {
+  clRetainEvent(flight.event);
+  parts_.push_back(flight);
+}
+
+void Command::launch(const std::shared_ptr<CommandBufferEntry>& buffer) {
+  in_parts();
+  use(*buffer, buffer->context);
+  if (followed_) used_.push_back(buffer);
 }
 
 void Command::succeeded() {
@@ -112,6 +127,7 @@ void Command::succeeded() {
   if (entry->poison != CL_SUCCESS) return session_.callbacks().report_end(*entry, entry->poison);
   clRetainEvent(event_);
   entry->handle = event_;
+  entry->head = head_;
   entry->profiling = queue_->profiling;
   entry_ = entry;
 }
@@ -139,6 +155,7 @@ void Command::remember() {
       if (auto object = argument.object()) used_.push_back(std::move(object));
     }
   }
+  bytes += parts_.size() * kBlockedCost;
   if (session_.objects().recount(0, bytes)) {
     command->message = std::move(message);
     command->counted = bytes;
@@ -153,10 +170,14 @@ void Command::remember() {
   command->handle = std::make_shared<Retained<cl_event>>(event_);
   command->barrier = opcode_ == wire::Opcode::enqueue_barrier;
   command->waits_for_all = waits_for_all();
-  if (gate_of_device() != nullptr) {
-    command->flight.event = event_;
-    command->flight.cost = cost_ != nullptr ? cost_ : session_.transfer_cost();
-    command->flight.units = units_;
+  if (in_parts_) {
+    for (const Flight& part : parts_) {
+      command->parts.push_back(std::make_shared<Retained<cl_event>>(part.event));
+    }
+    command->flights = parts_;
+  } else if (gate_of_device() != nullptr) {
+    const auto& cost = cost_ != nullptr ? cost_ : session_.transfer_cost();
+    command->flights.push_back({.event = event_, .cost = cost, .units = units_});
   }
   blocked_ = command;
   session_.blocked().add(std::move(command), causes_);

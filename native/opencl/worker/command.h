@@ -63,7 +63,7 @@ class Command {
       const bool wants = own_event || event_id_ != 0 || followed_ || gate != nullptr;
       status_ = call(queue_->handle, static_cast<cl_uint>(waits_),
                      waits_ != 0 ? wait_list() : nullptr, wants ? &event_ : nullptr);
-      if (gate != nullptr) tell(*gate);
+      if (gate != nullptr) tell(*gate, {event_, cost_, units_, estimate_ns_});
     }
     if (status_ == CL_SUCCESS) {
       if (followed_) session_.callbacks().keep_until_done(event_);
@@ -83,6 +83,33 @@ class Command {
   void fence();
   // The event that the client has for this command; null where it has none.
   const std::shared_ptr<EventEntry>& event_entry() const { return entry_; }
+  // The command is several for the driver: run()'s call enqueues each by part(), and the gate hears
+  // of the parts instead of the whole. Its event must end after all of them.
+  void in_parts() { in_parts_ = true; }
+  // Enqueues a part by `call(event)`. `event`: gets one reference; may be null.
+  template <class F>
+  cl_int part(const std::shared_ptr<Cost>& cost, std::uint64_t units, cl_event* event, F&& call) {
+    Gate* const gate = causes_.any() ? nullptr : gate_of_device();
+    const std::uint64_t estimate_ns = cost->estimate(units);
+    if (gate != nullptr) enter(*gate, estimate_ns);
+    cl_event own = nullptr;
+    const bool wants = event != nullptr || gate_of_device() != nullptr;
+    const cl_int status = call(wants ? &own : nullptr);
+    if (gate != nullptr) tell(*gate, {own, cost, units, estimate_ns});
+    if (causes_.any() && gate_of_device() != nullptr && own != nullptr) {
+      keep_part({own, cost, units});
+    }
+    if (event != nullptr) {
+      *event = own;
+    } else if (own != nullptr) {
+      clReleaseEvent(own);
+    }
+    return status;
+  }
+  // Began when the first of its parts did.
+  void begins_with(cl_event part) { head_ = std::make_shared<Retained<cl_event>>(part); }
+  // Launches the command buffer.
+  void launch(const std::shared_ptr<CommandBufferEntry>& buffer);
   // Empty for a command that can run.
   const std::weak_ptr<Blocked>& blocked() const { return blocked_; }
   // Gives back what it holds of the driver's; nothing may be asked of it any more.
@@ -98,7 +125,11 @@ class Command {
   // not know (yet) of the command.
   Gate* gate_before();
   Gate* gate_of_device() const;
-  void tell(Gate& gate);
+  void enter(Gate& gate, std::uint64_t estimate_ns);
+  // Of what was enqueued; without an event where it was not.
+  static void tell(Gate& gate, const Flight& flight);
+  // Of a blocked command, for when it can run.
+  void keep_part(const Flight& flight);
   void succeeded();
   void announce();
   void failed();
@@ -118,6 +149,9 @@ class Command {
   std::shared_ptr<Cost> cost_;
   std::uint64_t units_ = 1;
   std::uint64_t estimate_ns_ = 0;
+  bool in_parts_ = false;
+  std::vector<Flight> parts_;
+  std::shared_ptr<Retained<cl_event>> head_;
   bool news_held_ = false;
   cl_int status_ = CL_SUCCESS;
   const Retained<cl_event> scrub_;                // what fresh memory still waits for

@@ -18,11 +18,15 @@ using Times = std::array<std::uint64_t, kTimes.size()>;
 constexpr std::size_t kMaxIdsPerMessage = 4096;
 constexpr std::size_t kPruneAt = 64;
 
-Times times_of(cl_event event) {
+// `head`: the first of several commands that have one event; may be null.
+Times times_of(cl_event event, cl_event head) {
   Times times{};
   for (std::size_t i = 0; i < kTimes.size(); ++i) {
     cl_ulong time = 0;
-    const cl_int got = clGetEventProfilingInfo(event, kTimes[i], sizeof time, &time, nullptr);
+    const bool begins =
+        kTimes[i] != CL_PROFILING_COMMAND_END && kTimes[i] != CL_PROFILING_COMMAND_COMPLETE;
+    const cl_event of = begins && head != nullptr ? head : event;
+    const cl_int got = clGetEventProfilingInfo(of, kTimes[i], sizeof time, &time, nullptr);
     // Before OpenCL 2.0 a driver has no COMPLETE; then it is END.
     times[i] = got == CL_SUCCESS || i == 0 ? time : times[i - 1];
   }
@@ -129,7 +133,9 @@ Completions::Held Completions::tell_before(std::uint64_t position) {
     if (status > CL_COMPLETE) continue;
     found.completion->end.store(status, std::memory_order_release);
     if (status == CL_COMPLETE && found.event != nullptr && found.event->profiling) {
-      found.times = times_of(found.completion->handle.get());
+      const auto& head = found.event->head;
+      found.times =
+          times_of(found.completion->handle.get(), head != nullptr ? head->get() : nullptr);
     }
     ended.push_back(std::move(found));
   }

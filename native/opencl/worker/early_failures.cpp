@@ -10,9 +10,8 @@ constexpr std::chrono::seconds kTelling{1};
 
 }  // namespace
 
-void EarlyFailures::keep(std::shared_ptr<Retained<cl_event>> command,
-                         std::vector<Retained<cl_event>> awaited) {
-  kept_.push_back({std::move(command), std::move(awaited), {}});
+void EarlyFailures::keep(Commands commands, std::vector<Retained<cl_event>> awaited) {
+  kept_.push_back({std::move(commands), std::move(awaited), {}});
 }
 
 void EarlyFailures::prune(Clock::time_point now) {

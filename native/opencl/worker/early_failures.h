@@ -26,14 +26,16 @@ class EarlyFailures {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Keeps `command` until a second after the last of `awaited` was seen to have ended.
-  void keep(std::shared_ptr<Retained<cl_event>> command, std::vector<Retained<cl_event>> awaited);
+  using Commands = std::vector<std::shared_ptr<Retained<cl_event>>>;
+
+  // Keeps `commands` until a second after the last of `awaited` was seen to have ended.
+  void keep(Commands commands, std::vector<Retained<cl_event>> awaited);
   void prune(Clock::time_point now = Clock::now());
   std::size_t size() const { return kept_.size(); }
 
  private:
   struct Kept {
-    std::shared_ptr<Retained<cl_event>> command;
+    Commands commands;
     std::vector<Retained<cl_event>> awaited;  // what has not ended
     Clock::time_point ended;                  // when all had, as far as was seen
   };

@@ -5,6 +5,7 @@
 
 #include "opencl/worker/command.h"
 #include "opencl/worker/kernel_facts.h"
+#include "opencl/worker/kernel_launch.h"
 #include "opencl/worker/nd_range.h"
 #include "opencl/worker/svm_range.h"
 
@@ -12,32 +13,6 @@ namespace tessera::worker {
 namespace {
 
 constexpr std::size_t kMaxExecInfo = 64;  // settings of a kernel that are kept as records
-
-// The driver holds no reference of what a kernel's arguments name: it would follow a handle that
-// was released. So each is looked at before each launch, which costs a load, not a lookup.
-cl_int check_arguments(const KernelEntry& kernel, const WorkGroupFacts& on) {
-  std::uint64_t local = on.local_memory;
-  for (const auto& argument : kernel.arguments) {
-    if (!argument.launchable()) return CL_INVALID_KERNEL_ARGS;
-    local += argument.local_size();
-  }
-  return local > on.device_local ? CL_OUT_OF_RESOURCES : CL_SUCCESS;
-}
-
-cl_int check_launch(const wire::EnqueueNdRange& m, const KernelEntry& kernel,
-                    const QueueEntry& queue) {
-  const WorkGroupFacts* on = kernel.facts->on(queue.device);
-  if (on == nullptr) return CL_INVALID_PROGRAM_EXECUTABLE;
-  if (const cl_int status = check_arguments(kernel, *on); status != CL_SUCCESS) return status;
-  return check_nd_range(m, on->max_size);
-}
-
-// Never 0; wraps around for a launch that no device takes.
-std::uint64_t work_items(const wire::EnqueueNdRange& m) {
-  std::uint64_t items = 1;
-  for (std::uint32_t i = 0; i < std::min<std::uint32_t>(m.work_dim, 3); ++i) items *= m.global[i];
-  return std::max<std::uint64_t>(items, 1);
-}
 
 bool has_sub_groups(cl_device_id device) {
   cl_uint count = 0;
@@ -71,7 +46,8 @@ void Session::handle(const wire::EnqueueNdRange& m, Incoming&) {
   // Also for a command that fails: the client has told them.
   command.check(set_arguments(kernel, m));
   if (kernel.program != nullptr) kernel.program->launched = true;
-  if (command.status() == CL_SUCCESS) command.check(check_launch(m, kernel, command.queue()));
+  if (command.status() == CL_SUCCESS)
+    command.check(check_launch(m, kernel, command.queue().device));
   const std::size_t* const offset = (m.given & kOffsetGiven) != 0 ? m.offset.data() : nullptr;
   const std::size_t* const local = (m.given & kLocalGiven) != 0 ? m.local.data() : nullptr;
   command.costs(kernel.cost, work_items(m));

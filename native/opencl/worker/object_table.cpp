@@ -35,6 +35,8 @@ const char* kind_name(Kind kind) {
       return "event";
     case Kind::partition:
       return "partition of a device";
+    case Kind::command_buffer:
+      return "command buffer";
   }
   return "object";
 }
@@ -129,6 +131,9 @@ std::shared_ptr<Entry> ObjectTable::take(Id id) {
   }
   if (entry->kind == Kind::program) {
     record_bytes_ -= std::exchange(static_cast<ProgramEntry&>(*entry).counted, 0);
+  }
+  if (entry->kind == Kind::command_buffer) {
+    record_bytes_ -= std::exchange(static_cast<CommandBufferEntry&>(*entry).counted, 0);
   }
   if (entry->kind == Kind::kernel) {
     const auto& kernel = static_cast<const KernelEntry&>(*entry);

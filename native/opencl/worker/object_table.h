@@ -15,9 +15,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
+#include <span>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -44,7 +48,17 @@ class ProtocolError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-enum class Kind : std::uint8_t { context, queue, mem, sampler, program, kernel, event, partition };
+enum class Kind : std::uint8_t {
+  context,
+  queue,
+  mem,
+  sampler,
+  program,
+  kernel,
+  event,
+  partition,
+  command_buffer,
+};
 
 const char* kind_name(Kind kind);
 
@@ -253,6 +267,51 @@ struct KernelEntry final : Entry {
   std::shared_ptr<Cost> cost = std::make_shared<Cost>();  // of a work-item
 };
 
+// A command of a command buffer.
+struct RecordedCommand {
+  using Enqueue = std::function<cl_int(cl_command_queue queue, cl_uint count, const cl_event* list,
+                                       cl_event* event)>;
+  Enqueue enqueue;  // keeps what it names; empty for one that only orders others
+  // Out of order: the places of the commands that it waits for; empty for one that waits for
+  // nothing in its command buffer.
+  std::vector<std::uint32_t> waits;
+  std::shared_ptr<Cost> cost;  // null: a transfer's
+  std::uint64_t units = 1;
+  std::vector<std::shared_ptr<Entry>> uses;
+  Record message;  // with all arguments of a kernel
+  std::uint64_t serial = 0;
+};
+
+struct CommandBufferEntry final : Entry {
+  static constexpr Kind kKind = Kind::command_buffer;
+  explicit CommandBufferEntry(Id id) : Entry(kKind, id) {}
+  void add(RecordedCommand command, bool barrier, std::span<const std::uint32_t> sync_points);
+  // A launch is under way; in order, it stands for earlier ones in its queue.
+  void add_launch(cl_event event, const QueueEntry& on);
+  bool pending();
+
+  std::shared_ptr<ContextEntry> context;
+  std::shared_ptr<QueueEntry> queue;
+  std::vector<RecordedCommand> commands;
+  // Out of order: the commands that no other waits for, and the last barrier.
+  std::set<std::uint32_t> last;
+  std::optional<std::uint32_t> barrier;
+  Record finalized;  // the message; empty before
+  std::uint64_t finalized_serial = 0;
+  std::set<std::shared_ptr<ProgramEntry>> programs;  // of its kernels
+  std::size_t counted = 0;                           // bytes, as ObjectTable::recount was told
+  // A limit of the session kept an argument's value out of the record, or it has no record.
+  bool unrecorded = false;
+
+ private:
+  struct Launch {
+    Retained<cl_event> event;
+    Id queue;  // 0 where it stands for no other
+  };
+  std::vector<Launch> launches_;
+  std::size_t forget_at_ = 64;
+};
+
 struct Blocked;     // blocked_commands.h
 struct Completion;  // completions.h
 
@@ -264,6 +323,8 @@ struct EventEntry final : Entry {
   ~EventEntry() override;
 
   cl_event handle = nullptr;
+  // Of the first of several commands that have one event: tells when they began.
+  std::shared_ptr<Retained<cl_event>> head;
   std::shared_ptr<ContextEntry> context;
   std::weak_ptr<QueueEntry> queue;  // empty for a user event
   std::uint64_t number = 0;         // the command's place in its queue (QueueEntry::enqueued)

@@ -42,6 +42,7 @@ bool is_replayable(wire::Opcode opcode) {
     case wire::Opcode::finish_queue:
     case wire::Opcode::wait_for_events:
     case wire::Opcode::get_program_binary:
+    case wire::Opcode::get_command_buffer_state:
     case wire::Opcode::svm_alloc:
     case wire::Opcode::long_message_piece:
     case wire::Opcode::long_message:
@@ -224,6 +225,9 @@ void Restorer::poisoned(const PoisonedObject& object) {
       return;
     case Kind::partition:
       add(objects.add<PartitionEntry>(object.id));
+      return;
+    case Kind::command_buffer:
+      add(objects.add<CommandBufferEntry>(object.id))->context = context();
       return;
     case Kind::event:
       break;

@@ -143,6 +143,15 @@ void Saver::add_needed_by(Entry& entry) {
       if (kernel.poison == CL_SUCCESS) add(kernel.program);
       return;
     }
+    case Kind::command_buffer: {
+      const auto& buffer = static_cast<const CommandBufferEntry&>(entry);
+      add(buffer.context);
+      add(buffer.queue);
+      for (const auto& command : buffer.commands) {
+        for (const auto& used : command.uses) add(used);
+      }
+      return;
+    }
   }
 }
 
@@ -185,6 +194,12 @@ void Saver::check(const Entry& entry) {
         }
       }
       break;
+    case Kind::command_buffer:
+      if (static_cast<const CommandBufferEntry&>(entry).unrecorded) {
+        refuse("the commands of " + name_of(entry) +
+               " have arguments that the session keeps no record of");
+      }
+      break;
     case Kind::mem: {
       const auto& mem = static_cast<const MemEntry&>(entry);
       if (mem.parent == nullptr) needs_.bytes += mem.shape.size;
@@ -201,6 +216,9 @@ void Saver::plan(const Entry& entry) {
   if (entry.poison != CL_SUCCESS || entry.kind == Kind::event) return;
   if (entry.kind == Kind::program) return plan_program(static_cast<const ProgramEntry&>(entry));
   if (entry.kind == Kind::kernel) return plan_kernel(static_cast<const KernelEntry&>(entry));
+  if (entry.kind == Kind::command_buffer) {
+    return plan_command_buffer(static_cast<const CommandBufferEntry&>(entry));
+  }
   auto& makings = entry.kind == Kind::partition ? partitions_ : makings_;
   makings.emplace(entry.serial, Making{entry.record});
 }
@@ -240,6 +258,15 @@ void Saver::plan_kernel(const KernelEntry& kernel) {
   create.program = kernel.program->id;
   create.name = kernel.facts->name;
   makings_.emplace(kernel.serial, Making{record_of(create)});
+}
+
+// A kernel's arguments are set by each recorded launch, and to what they are now in the end.
+void Saver::plan_command_buffer(const CommandBufferEntry& buffer) {
+  makings_.emplace(buffer.serial, Making{buffer.record});
+  for (const auto& command : buffer.commands) {
+    makings_.emplace(command.serial, Making{command.message});
+  }
+  if (buffer.finalized) makings_.emplace(buffer.finalized_serial, Making{buffer.finalized});
 }
 
 // ---- writing ----
@@ -335,6 +362,9 @@ void Saver::write_poisoned(const Entry& entry) {
       break;
     case Kind::kernel:
       context(static_cast<const KernelEntry&>(entry).context);
+      break;
+    case Kind::command_buffer:
+      context(static_cast<const CommandBufferEntry&>(entry).context);
       break;
     case Kind::event:
       return;

@@ -54,6 +54,7 @@ class Saver {
   void plan_program(const ProgramEntry& program);
   void plan_build(const ProgramEntry& program, const Build& build, std::uint32_t flags);
   void plan_kernel(const KernelEntry& kernel);
+  void plan_command_buffer(const CommandBufferEntry& buffer);
 
   void write_header(const std::string& lease);
   void write_makings();

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "generated/messages_buffer.h"
+#include "generated/messages_command_buffer.h"
 #include "generated/messages_context.h"
 #include "generated/messages_device.h"
 #include "generated/messages_event.h"
@@ -218,6 +219,8 @@ class Session {
   // event is set to an error, and a suspend has to know about it.
   bool may_fail_later() const { return open_user_events_ != 0 || blocked_.any(); }
   BlockedCommands& blocked() { return blocked_; }
+  // Sets the arguments that a launch brings. The first error; the client has been told of each.
+  cl_int set_arguments(KernelEntry& kernel, const wire::EnqueueNdRange& m);
   // A copy of the message that is being handled, without its bulk.
   Record current_message() const { return Record(current_->opcode, current_->fields); }
   // A blocking read that a suspend took off the device, and a resume has enqueued again.
@@ -304,6 +307,11 @@ class Session {
   TESSERA_HANDLES(SvmMemfill);
   TESSERA_HANDLES(SvmRead);
   TESSERA_HANDLES(SvmWrite);
+  TESSERA_HANDLES(CreateCommandBuffer);
+  TESSERA_HANDLES(RecordCommand);
+  TESSERA_HANDLES(FinalizeCommandBuffer);
+  TESSERA_HANDLES(EnqueueCommandBuffer);
+  TESSERA_HANDLES(GetCommandBufferState);
   TESSERA_HANDLES(LongMessagePiece);
   TESSERA_HANDLES(LongMessage);
 #undef TESSERA_HANDLES
@@ -336,7 +344,7 @@ class Session {
   void enter_all(const std::vector<Gate*>& gates);
   // The gate that has to know of the command when it can run; null where there is none.
   Gate* gate_of(const Blocked& command) const {
-    return command.flight.event != nullptr ? gate(command.queue->gpu) : nullptr;
+    return command.flights.empty() ? nullptr : gate(command.queue->gpu);
   }
   std::chrono::nanoseconds nap_length();
   void abandon(std::shared_ptr<EventEntry> event);
@@ -372,8 +380,6 @@ class Session {
   // Sets an argument; on an error it stays as it was.
   cl_int set_argument(KernelEntry& kernel, const NewArgument& to);
   cl_int set_svm_argument(KernelEntry& kernel, const NewArgument& to, const ArgFacts& arg);
-  // Those that a launch brings. The first error; the client has been told of each.
-  cl_int set_arguments(KernelEntry& kernel, const wire::EnqueueNdRange& m);
   void keep_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument);
   void tell_argument(const KernelEntry& kernel, cl_int status, wire::Opcode opcode);
 

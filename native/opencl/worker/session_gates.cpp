@@ -74,9 +74,10 @@ cl_int Session::set_user_event(EventEntry& event, cl_int status) {
       objects_.recount(command->counted, 0);
       Gate* const before = gate_of(*command);
       if (before == nullptr) continue;
-      Flight flight = command->flight;
-      flight.estimate_ns = flight.cost->estimate(flight.units);
-      gated[before].push_back(std::move(flight));
+      for (Flight flight : command->flights) {
+        flight.estimate_ns = flight.cost->estimate(flight.units);
+        gated[before].push_back(std::move(flight));
+      }
     }
   };
   BlockedCommands::Commands others;

@@ -138,14 +138,21 @@ void Session::report_ended() {
   channel_.flush();
 }
 
-// What the client still has, and what its blocked commands use.
+// What the client still has, and what its command buffers and its blocked commands use.
 std::set<Id> Session::needed_objects() const {
   std::set<Id> needed;
-  const auto add = [&](const Entry& entry) {
+  const auto add_mem = [&](const Entry& entry) {
     if (entry.kind != Kind::mem) return;
     for (const auto* mem = static_cast<const MemEntry*>(&entry); mem != nullptr;
          mem = mem->parent.get()) {
       needed.insert(mem->id);
+    }
+  };
+  const auto add = [&](const Entry& entry) {
+    add_mem(entry);
+    if (entry.kind != Kind::command_buffer) return;
+    for (const auto& command : static_cast<const CommandBufferEntry&>(entry).commands) {
+      for (const auto& used : command.uses) add_mem(*used);
     }
   };
   objects_.each_of_any_kind([&](const auto& entry) { add(*entry); });
@@ -180,7 +187,7 @@ void Session::give_devices_back() {
     if (command->event != nullptr) forget(*command->event);
     queues.emplace_back(command->queue->handle);
     // Should the driver run it all the same, the lease pays for it.
-    if (Gate* const before = gate_of(*command)) before->entered(command->flight);
+    if (Gate* const before = gate_of(*command)) before->entered(command->flights);
   }
   completions_.forget_all();
   objects.each<EventEntry>(fail);

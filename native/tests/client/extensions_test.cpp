@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "client/client_pair.h"
+#include "opencl/client/extensions.h"
 #include "opencl/extension_table.h"
 
 namespace tessera::test {
@@ -90,8 +91,51 @@ void what_is_not_answered_is_not_announced() {
   for (const auto& names : {announced(pair.device()), announced_with_version(pair.device())}) {
     CHECK(names.contains("cl_khr_pci_bus_info"));
     CHECK(!names.contains("cl_khr_kernel_clock"));
-    CHECK(!names.contains("cl_khr_command_buffer"));
+    CHECK(names.contains("cl_khr_command_buffer"));
+    CHECK(!names.contains("cl_khr_command_buffer_mutable_dispatch"));
   }
+}
+
+cl_version announced_version(cl_device_id device, const std::string& name) {
+  return client::version_of(name, answer(device, CL_DEVICE_EXTENSIONS_WITH_VERSION));
+}
+
+// The driver has a later revision than what is carried.
+void a_later_revision_is_announced_as_the_one_that_is_carried() {
+  ClientPair pair(TransportKind::shm);
+  CHECK(announced_version(pair.device(), "cl_khr_command_buffer") == CL_MAKE_VERSION(0, 9, 3));
+  CHECK(announced_version(pair.device(), "cl_khr_fp64") == CL_MAKE_VERSION(3, 0, 0));
+}
+
+// Functions of the same names with other parameters, or nobody knows which.
+void revisions_with_other_parameters_are_not_announced() {
+  const auto facts_with = [](cl_version version) {
+    cl_name_version entry{.version = version, .name = "cl_khr_command_buffer"};
+    const auto bytes = std::as_bytes(std::span(&entry, 1));
+    client::DeviceFacts facts;
+    for (const cl_device_info query : extension::kCommandBuffers) facts[query] = {};
+    if (version != 0) {
+      facts[CL_DEVICE_EXTENSIONS_WITH_VERSION].assign(bytes.begin(), bytes.end());
+    }
+    return facts;
+  };
+  const auto passes = [&](cl_version version) {
+    return client::extension_passes("cl_khr_command_buffer", facts_with(version));
+  };
+  CHECK(passes(CL_MAKE_VERSION(0, 9, 0)) && passes(CL_MAKE_VERSION(0, 9, 4)));
+  CHECK(!passes(CL_MAKE_VERSION(0, 9, 5)) && !passes(CL_MAKE_VERSION(1, 0, 0)));
+  CHECK(!passes(0));
+}
+
+// A program asks by name, and its own header says what the parameters are.
+void functions_are_found_by_name() {
+  ClientPair pair(TransportKind::shm);
+  for (const char* name : {"clCreateCommandBufferKHR", "clCommandNDRangeKernelKHR",
+                           "clEnqueueCommandBufferKHR", "clGetCommandBufferInfoKHR"}) {
+    CHECK(api::clGetExtensionFunctionAddress(name) != nullptr);
+  }
+  CHECK(api::clGetExtensionFunctionAddress("clCommandSVMMemcpyKHR") == nullptr);
+  CHECK(api::clGetExtensionFunctionAddress("clUpdateMutableCommandsKHR") == nullptr);
 }
 
 }  // namespace
@@ -100,5 +144,8 @@ void what_is_not_answered_is_not_announced() {
 int main() {
   tessera::test::every_query_of_what_is_announced_is_answered();
   tessera::test::what_is_not_answered_is_not_announced();
+  tessera::test::a_later_revision_is_announced_as_the_one_that_is_carried();
+  tessera::test::revisions_with_other_parameters_are_not_announced();
+  tessera::test::functions_are_found_by_name();
   return 0;
 }

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "tests/conformance/world.h"
+#include "tests/conformance/command_buffers.h"
 
 namespace tessera::conformance {
 namespace {
@@ -194,6 +194,27 @@ USE(clEnqueueNDRangeKernel, printf_of_many_launches_in_order) {
     OK(clFinish(w.queue));
   });
   SAME(text, want);
+}
+
+USE(clEnqueueCommandBufferKHR, printf_is_there_when_its_end_is_seen) {
+  Program program = new_program(w, "kernel void tell(int n) { printf(\"(%d)\", n); }");
+  Kernel tell = new_kernel(program, "tell");
+  const std::size_t one = 1;
+  CommandBuffer made = new_command_buffer(w, w.queue);
+  // The embedded device takes a kernel's arguments of when it is launched.
+  const cl_int n = 7;
+  OK(clSetKernelArg(tell, 0, sizeof n, &n));
+  for (int i = 0; i < 3; ++i) {
+    OK(command_buffers(w).nd_range(made, nullptr, nullptr, tell, 1, nullptr, &one, nullptr, 0,
+                                   nullptr, nullptr, nullptr));
+  }
+  OK(command_buffers(w).finalize(made));
+  const std::string text = printed([&] {
+    Event done;
+    OK(command_buffers(w).enqueue(0, nullptr, made, 0, nullptr, done.out()));
+    OK(clWaitForEvents(1, done.at()));
+  });
+  SAME(text, std::string("(7)(7)(7)"));
 }
 
 }  // namespace

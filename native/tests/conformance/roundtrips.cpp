@@ -25,6 +25,7 @@ namespace {
 
 using GetCounters = cl_int (*)(cl_platform_id, std::size_t, cl_ulong*);
 constexpr std::size_t kCounters = 6;
+constexpr std::size_t kMessages = 0;
 constexpr std::size_t kRoundTrips = 1;
 constexpr int kSkipped = 77;
 
@@ -33,11 +34,15 @@ GetCounters counters_function(cl_platform_id platform) {
       clGetExtensionFunctionAddressForPlatform(platform, "clGetSessionCountersTESSERA"));
 }
 
-cl_ulong round_trips(GetCounters get, cl_platform_id platform) {
+cl_ulong counter(GetCounters get, cl_platform_id platform, std::size_t which) {
   if (get == nullptr) return 0;
   cl_ulong values[kCounters] = {};
   OK(get(platform, kCounters, values));
-  return values[kRoundTrips];
+  return values[which];
+}
+
+cl_ulong round_trips(GetCounters get, cl_platform_id platform) {
+  return counter(get, platform, kRoundTrips);
 }
 
 // A quiet moment before each row: nothing of the row before is still on its way.
@@ -52,10 +57,13 @@ bool hold(World& w, GetCounters get, const CountedCall& row) {
     if (row.prepare) row.prepare(w);
     settle(w);
     const cl_ulong before = round_trips(get, w.platform);
+    const cl_ulong sent_before = counter(get, w.platform, kMessages);
     row.run(w);
     const cl_ulong cost = round_trips(get, w.platform) - before;
+    const cl_ulong sent = counter(get, w.platform, kMessages) - sent_before;
     if (row.after) row.after(w);
     settle(w);
+    if (row.messages != 0 && get != nullptr) SAME(sent, cl_ulong{row.messages});
     const bool held = cost <= row.limit;
     std::printf(held ? "ok %s %llu\n" : "FAIL %s got %llu round trips want at most %u\n",
                 row.name.c_str(), static_cast<unsigned long long>(cost), row.limit);
@@ -71,7 +79,8 @@ bool hold(World& w, GetCounters get, const CountedCall& row) {
 
 std::vector<CountedCall> all_rows() {
   std::vector<CountedCall> rows;
-  for (auto part : {posted_objects, posted_commands, immutable_queries, waiting_calls}) {
+  for (auto part :
+       {posted_objects, posted_commands, command_buffer_calls, immutable_queries, waiting_calls}) {
     for (CountedCall& row : part()) rows.push_back(std::move(row));
   }
   return rows;

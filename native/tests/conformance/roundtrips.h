@@ -19,6 +19,7 @@ struct CountedCall {
   std::function<void(World&)> run;
   std::function<void(World&)> prepare = {};
   std::function<void(World&)> after = {};
+  unsigned messages = 0;  // exactly; 0: as many as it likes
 };
 
 // Things that the rows use besides the world, made before anything is counted.
@@ -33,6 +34,7 @@ Stage& stage(World& w);
 
 std::vector<CountedCall> posted_objects();
 std::vector<CountedCall> posted_commands();
+std::vector<CountedCall> command_buffer_calls();
 std::vector<CountedCall> immutable_queries();
 std::vector<CountedCall> waiting_calls();
 

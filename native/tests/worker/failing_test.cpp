@@ -129,7 +129,7 @@ void early_failures_are_kept_for_a_while() {
     worker::EarlyFailures failures;
     std::vector<worker::Retained<cl_event>> rest;
     rest.emplace_back(awaited);
-    failures.keep(std::make_shared<worker::Retained<cl_event>>(command), std::move(rest));
+    failures.keep({std::make_shared<worker::Retained<cl_event>>(command)}, std::move(rest));
     const auto now = worker::EarlyFailures::Clock::now();
     using std::chrono::hours;
     failures.prune(now + hours(1));
