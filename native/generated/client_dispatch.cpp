@@ -6,6 +6,7 @@
 #include <CL/cl_icd.h>
 
 #include <cstring>
+#include <span>
 
 #include "generated/client_entries.h"
 #include "opencl/client/dispatch.h"
@@ -138,6 +139,30 @@ const Named kNamed[] = {
     {"clSetContextDestructorCallback",
      reinterpret_cast<void*>(&entry::clSetContextDestructorCallback)},
 };
+
+const Named kOfExtensions[] = {
+    {"clHostMemAllocINTEL", reinterpret_cast<void*>(&entry::clHostMemAllocINTEL)},
+    {"clDeviceMemAllocINTEL", reinterpret_cast<void*>(&entry::clDeviceMemAllocINTEL)},
+    {"clSharedMemAllocINTEL", reinterpret_cast<void*>(&entry::clSharedMemAllocINTEL)},
+    {"clMemFreeINTEL", reinterpret_cast<void*>(&entry::clMemFreeINTEL)},
+    {"clMemBlockingFreeINTEL", reinterpret_cast<void*>(&entry::clMemBlockingFreeINTEL)},
+    {"clGetMemAllocInfoINTEL", reinterpret_cast<void*>(&entry::clGetMemAllocInfoINTEL)},
+    {"clSetKernelArgMemPointerINTEL",
+     reinterpret_cast<void*>(&entry::clSetKernelArgMemPointerINTEL)},
+    {"clEnqueueMemFillINTEL", reinterpret_cast<void*>(&entry::clEnqueueMemFillINTEL)},
+    {"clEnqueueMemcpyINTEL", reinterpret_cast<void*>(&entry::clEnqueueMemcpyINTEL)},
+    {"clEnqueueMigrateMemINTEL", reinterpret_cast<void*>(&entry::clEnqueueMigrateMemINTEL)},
+    {"clEnqueueMemAdviseINTEL", reinterpret_cast<void*>(&entry::clEnqueueMemAdviseINTEL)},
+    {"clGetKernelSuggestedLocalWorkSizeKHR",
+     reinterpret_cast<void*>(&entry::clGetKernelSuggestedLocalWorkSizeKHR)},
+};
+
+void* find(std::span<const Named> among, const char* name) {
+  for (const Named& each : among) {
+    if (std::strcmp(each.name, name) == 0) return each.function;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -302,10 +327,11 @@ const cl_icd_dispatch kDispatch = {
 };
 
 void* entry_point(const char* name) {
-  for (const Named& each : kNamed) {
-    if (std::strcmp(each.name, name) == 0) return each.function;
-  }
-  return nullptr;
+  return find(kNamed, name);
+}
+
+void* function_of_extension(const char* name) {
+  return find(kOfExtensions, name);
 }
 
 }  // namespace tessera::client

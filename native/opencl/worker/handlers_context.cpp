@@ -50,7 +50,8 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
   notifiers_.push_back(Notifier{answers_, m.context});
   entry->handle = clCreateContext(properties.data(), static_cast<cl_uint>(handles.size()),
                                   handles.data(), Notifier::notify, &notifiers_.back(), &status);
-  if (entry->handle == nullptr) poison(*entry, status, m.kOpcode);
+  if (entry->handle == nullptr) return poison(*entry, status, m.kOpcode);
+  entry->usm = UsmDriver::of(devices_[entry->devices.front()].platform);
 }
 
 }  // namespace tessera::worker

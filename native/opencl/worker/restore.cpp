@@ -43,6 +43,7 @@ bool is_replayable(wire::Opcode opcode) {
     case wire::Opcode::wait_for_events:
     case wire::Opcode::get_program_binary:
     case wire::Opcode::svm_alloc:
+    case wire::Opcode::usm_alloc:
     case wire::Opcode::long_message_piece:
     case wire::Opcode::long_message:
       return false;

@@ -88,6 +88,24 @@ cl_device_svm_capabilities reachable_svm(const Channel& channel, cl_device_id de
   return shares_pages(channel, device) ? kTogether : kApart;
 }
 
+// Of unified memory the program reaches what it shares pages with; of the system's own none.
+cl_bitfield reachable_usm(const Channel& channel, cl_device_id device, cl_device_info param) {
+  constexpr cl_bitfield kAll = ~cl_bitfield{0};
+  switch (param) {
+    case CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL:
+      return kAll;
+    case CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL:
+      return 0;
+    default:
+      return shares_pages(channel, device) ? kAll : 0;
+  }
+}
+
+bool is_about_usm(cl_device_info param) {
+  return param >= CL_DEVICE_HOST_MEM_CAPABILITIES_INTEL &&
+         param <= CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL;
+}
+
 bool query(cl_device_id device, cl_device_info param, std::vector<std::byte>& value) {
   std::size_t size = 0;
   constexpr std::size_t kLongest = 1024 * 1024;  // bytes; no fact is that long
@@ -157,6 +175,7 @@ void send_device_snapshot(Answers& answers, std::uint32_t number, cl_device_id d
     if (param == CL_DEVICE_SVM_CAPABILITIES) {
       keep_only(value, reachable_svm(answers.channel(), device));
     }
+    if (is_about_usm(param)) keep_only(value, reachable_usm(answers.channel(), device, param));
     params.push_back(param);
     values.push_back(value);
   }
