@@ -45,8 +45,8 @@ inline std::uint64_t whole_pages(std::uint64_t bytes, std::uint64_t page) {
 
 // What an allocation of unified shared memory takes of the lease. Shared pages are laid over whole
 // pages of the driver's memory, which need a page of room.
-inline std::uint64_t usm_cost(AllocationKind kind, std::uint64_t size, std::uint64_t page) {
-  return needs_shared_pages(kind) ? whole_pages(size, page) + page : size;
+inline std::uint64_t usm_cost(bool shares_pages, std::uint64_t size, std::uint64_t page) {
+  return shares_pages ? whole_pages(size, page) + page : size;
 }
 
 }  // namespace tessera

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opencl/client/allocation.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <vector>
 
@@ -28,6 +30,11 @@ void watch(Context& context) {
   auto watched = std::unique_ptr<Watched>(new Watched{context.session(), context.id()});
   context.on_destroy(&forget_context, watched.get());
   watched.release();
+}
+
+std::uint64_t cost_of(const WantedAllocation& wanted, bool shares_pages) {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return usm_cost(is_unified(wanted.kind) && shares_pages, wanted.size, page);
 }
 
 // Refused addresses are held until the search is over, so that the driver gives others.
@@ -58,7 +65,7 @@ class Search {
   Session& session() const { return context_.session(); }
 
   bool place(std::uintptr_t base, bool shared) {
-    Charge charge(session().account(), wanted_.charged, wanted_.cost);
+    Charge charge(session().account(), wanted_.charged, cost_of(wanted_, shared));
     UniqueFd pages = shared ? session().take_descriptor(base) : UniqueFd();
     if (shared && !pages) return false;
     if (!shared && needs_shared_pages(wanted_.kind)) return false;

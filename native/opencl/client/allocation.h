@@ -17,14 +17,13 @@
 
 namespace tessera::client {
 
-// What the program asked for, and what it costs the lease where.
+// What the program asked for.
 struct WantedAllocation {
   AllocationKind kind = AllocationKind::svm;
   std::size_t size = 0;
   Device* device = nullptr;  // that it belongs to, if any
   cl_mem_alloc_flags_intel flags = 0;
   std::span<Device* const> charged;  // devices of the context
-  std::uint64_t cost = 0;            // bytes of each
 };
 
 // `ask` calls the worker. Throws ApiError.

@@ -7,8 +7,8 @@
 // are common, and most of their arguments never change. That needs no reference to the memory
 // objects (the standard forbids a kernel to keep them alive): an id is never used twice, and the
 // worker knows what to make of one that is gone. The address of shared virtual memory is used
-// again, once it was freed, and so it always counts as a change; a pointer of unified memory is a
-// value, whatever lies there.
+// again, once it was freed, and drivers look at what lies there when it is set: so it always counts
+// as a change, and so does a pointer of unified memory.
 //
 // A launch holds the kernel's lock until its message is sent if it brings changes: another thread's
 // launch must not overtake it without them.
@@ -43,8 +43,8 @@ struct KernelArgument {
 
   // Setting it to `other` would change nothing.
   bool holds(const KernelArgument& other) const {
-    return what != What::svm && what == other.what && number == other.number &&
-           value == other.value;
+    const bool address = what == What::svm || what == What::pointer;
+    return !address && what == other.what && number == other.number && value == other.value;
   }
 };
 

@@ -50,7 +50,7 @@ void* allocate_svm(Context& context, cl_svm_mem_flags flags, size_t size, unsign
   message.flags = flags;
   message.size = size;
   message.alignment = alignment;
-  const WantedAllocation wanted{.size = size, .charged = context.devices(), .cost = size};
+  const WantedAllocation wanted{.size = size, .charged = context.devices()};
   return allocate(context, wanted, [&] { return context.session().call(message); });
 }
 

@@ -2,10 +2,11 @@
 //
 // Unified shared memory (cl_intel_unified_shared_memory).
 //
-// Allocations are kept with those of shared virtual memory (svm_table.h). Memory of a device is an
+// Allocations are kept with those of shared virtual memory (svm_table.h). Memory of the host, and
+// memory that host and device share, are the worker's own pages; where that cannot be, the device
+// announces none. Memory of a device is the worker's pages too where it can be. Elsewhere it is an
 // address and no more: its place is taken in this process, so that no other pointer of the program
-// has it, and nothing can be read there. Memory of the host, and memory that host and device share,
-// are the worker's own pages; where that cannot be, the device announces none.
+// has it, and nothing can be read there.
 #pragma once
 
 #include <CL/cl.h>

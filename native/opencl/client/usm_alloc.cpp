@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <algorithm>
 #include <optional>
 
@@ -74,13 +72,11 @@ void* allocate_usm(Context& context, const Request& request) {
   message.size = request.size;
   message.alignment = request.alignment;
   const bool on_one = request.kind == AllocationKind::device;
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const WantedAllocation wanted{.kind = request.kind,
                                 .size = request.size,
                                 .device = request.device,
                                 .flags = flags,
-                                .charged = on_one ? devices : std::span(context.devices()),
-                                .cost = usm_cost(request.kind, request.size, page)};
+                                .charged = on_one ? devices : std::span(context.devices())};
   return allocate(context, wanted, [&] { return context.session().call(message); });
 }
 

@@ -3,18 +3,23 @@
 // Unified shared memory (cl_intel_unified_shared_memory). An allocation is kept beside those of
 // clSVMAlloc, under the driver's address, and what is done with it there is in handlers_svm.cpp.
 //
-// Memory of a device is the driver's as it is. Memory that the program reads and writes at any time
-// has to be the very same pages in both processes (svm_memory.h), or it is refused: the client
-// announces none where that cannot be. Bringing bytes over when somebody seems to wait for them was
-// refused: a program may poll such memory while a kernel runs.
+// Memory that the program reads and writes at any time has to be the very same pages in both
+// processes (svm_memory.h), or it is refused: the client announces none where that cannot be.
+// Memory of a device is shared too where it can be: programs that see a device of processors
+// compute in its memory themselves (oneMKL does). Elsewhere it is an address and no more. Bringing
+// bytes over when somebody seems to wait for them was refused: a program may poll such memory while
+// a kernel runs.
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
 namespace {
+
+constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 62;  // bytes; whole pages do not wrap
 
 // What the message asks for, copied: another message may be handled before there is room for it.
 struct Request {
@@ -42,7 +47,7 @@ cl_int check_request(const Request& request, const ContextEntry& context) {
                      request.kind == AllocationKind::shared;
   if (!known || !takes_usm_alignment(request.alignment)) return CL_INVALID_VALUE;
   if (!takes_usm_flags(request.kind, request.flags)) return CL_INVALID_PROPERTY;
-  if (request.size == 0) return CL_INVALID_BUFFER_SIZE;
+  if (request.size == 0 || request.size > kMaxSize) return CL_INVALID_BUFFER_SIZE;
   const bool missing = request.kind == AllocationKind::device && !request.device;
   const bool extra = request.kind == AllocationKind::host && request.device;
   const bool foreign = request.device &&
@@ -68,8 +73,8 @@ void* ask_driver(const UsmDriver& driver, const Request& request, cl_context con
   return nullptr;
 }
 
-std::uint64_t cost_of(const Request& request) {
-  return usm_cost(request.kind, request.size, static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
+std::uint64_t cost_of(const Request& request, bool shares) {
+  return usm_cost(shares, request.size, static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
 }
 
 }  // namespace
@@ -119,7 +124,7 @@ void Session::handle(const wire::UsmAlloc& m, Incoming& incoming) {
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
   const bool on_one = request.kind == AllocationKind::device;
   const std::uint32_t gpus = on_one ? 1u << *request.device : context->gpu_mask;
-  auto charge = charge_memory(gpus, cost_of(request), true);
+  auto charge = charge_memory(gpus, cost_of(request, shares), true);
   status = CL_OUT_OF_RESOURCES;
   SvmMemory made;
   if (charge != nullptr) {
@@ -128,7 +133,9 @@ void Session::handle(const wire::UsmAlloc& m, Incoming& incoming) {
                                                   size, &status);
                               },
                               context->usm.free};
-    const Sharing sharing = needs_shared_pages(request.kind) ? Sharing::always : Sharing::none;
+    const Sharing sharing = needs_shared_pages(request.kind) ? Sharing::always
+                            : shares                         ? Sharing::where_possible
+                                                             : Sharing::none;
     made =
         allocate_svm(context->handle, driver, request.size, std::move(charge), channel_, sharing);
   }
