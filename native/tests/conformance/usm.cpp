@@ -215,6 +215,30 @@ FAULT_BODY(clHostMemAllocINTEL, what_the_device_has_not_is_an_invalid_operation)
   }
 }
 
+FAULT_BODY(clSharedMemAllocINTEL, wrong_arguments) {
+  const auto& f = usm(w);
+  if (!has(w, Unified::Kind::shared)) throw Skip("the device has no such unified memory");
+  cl_int e = 1;
+  const auto code = [&](void* made) { return creation_code(made, e); };
+  CODE(code(f.shared_alloc(nullptr, w.device, nullptr, 64, 0, &e)), CL_INVALID_CONTEXT);
+  CODE(code(f.shared_alloc(w.ctx, w.device, nullptr, 0, 0, &e)), CL_INVALID_BUFFER_SIZE);
+  const cl_mem_properties_intel both[] = {
+      CL_MEM_ALLOC_FLAGS_INTEL,
+      CL_MEM_ALLOC_INITIAL_PLACEMENT_DEVICE_INTEL | CL_MEM_ALLOC_INITIAL_PLACEMENT_HOST_INTEL, 0};
+  CODE(code(f.shared_alloc(w.ctx, w.device, both, 64, 0, &e)), CL_INVALID_PROPERTY);
+}
+
+USE(clMemFreeINTEL, of_what_nothing_uses) {
+  usm(w);
+  for (int round = 0; round < 3; ++round) {
+    cl_int e = 1;
+    void* at = allocate(w, Unified::Kind::device, kBytes, &e);
+    OK(e);
+    OK(usm(w).free(w.ctx, at));
+    SAME(info<cl_unified_shared_memory_type_intel>(w, at, CL_MEM_ALLOC_TYPE_INTEL),
+         cl_unified_shared_memory_type_intel{CL_MEM_TYPE_UNKNOWN_INTEL});
+  }
+}
 USE(clMemBlockingFreeINTEL, waits_for_what_uses_it) {
   usm(w);
   cl_int e = 1;
@@ -237,8 +261,13 @@ FAULT_BODY(clMemFreeINTEL, what_is_no_beginning_of_an_allocation) {
   OK(usm(w).free(w.ctx, nullptr));
   CODE(usm(w).free(w.ctx, &mine), CL_INVALID_VALUE);
   CODE(usm(w).free(w.ctx, memory.bytes() + 1), CL_INVALID_VALUE);
-  CODE(usm(w).blocking_free(w.ctx, memory.bytes() + 1), CL_INVALID_VALUE);
   CODE(usm(w).free(nullptr, memory.bytes()), CL_INVALID_CONTEXT);
+}
+
+FAULT_BODY(clMemBlockingFreeINTEL, what_is_no_beginning_of_an_allocation) {
+  Unified memory(w, Unified::Kind::device, 64);
+  CODE(usm(w).blocking_free(w.ctx, memory.bytes() + 1), CL_INVALID_VALUE);
+  CODE(usm(w).blocking_free(nullptr, memory.bytes()), CL_INVALID_CONTEXT);
 }
 
 USE(clGetMemAllocInfoINTEL, of_every_byte_of_every_kind) {
@@ -275,6 +304,12 @@ FAULT_BODY(clGetMemAllocInfoINTEL, wrong_arguments) {
        CL_INVALID_CONTEXT);
 }
 
+USE(clSetKernelArgMemPointerINTEL, null_and_inner_pointers) {
+  Unified memory(w, Unified::Kind::device, 64);
+  Kernel add = new_kernel(w.program, "add_one");
+  OK(usm(w).set_arg(add, 0, nullptr));
+  OK(usm(w).set_arg(add, 0, memory.bytes() + 60));
+}
 FAULT_BODY(clSetKernelArgMemPointerINTEL, wrong_arguments) {
   Unified memory(w, Unified::Kind::device, 64);
   Kernel add = new_kernel(w.program, "add_one");
@@ -367,6 +402,12 @@ USE(clEnqueueMigrateMemINTEL, hints_change_nothing) {
 FAULT_BODY(clEnqueueMigrateMemINTEL, unknown_flags) {
   Unified memory(w, Unified::Kind::device, 64);
   CODE(usm(w).migrate(w.queue, memory.bytes(), 64, 64, 0, nullptr, nullptr), CL_INVALID_VALUE);
+}
+USE(clEnqueueMemAdviseINTEL, hints_change_nothing) {
+  Unified memory(w, Unified::Kind::device, 64);
+  Event end;
+  OK(usm(w).advise(w.queue, memory.bytes(), 64, 1, 0, nullptr, end.out()));
+  OK(clWaitForEvents(1, end.at()));
 }
 FAULT_BODY(clEnqueueMemAdviseINTEL, of_nothing) {
   CODE(usm(w).advise(w.queue, nullptr, 64, 1, 0, nullptr, nullptr), CL_INVALID_VALUE);
