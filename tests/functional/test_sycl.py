@@ -21,6 +21,7 @@ DRIVER = FOLDER / "lib" / "libintelocl.so"
 FILTERS = ("*INTEL.*", "*KHR.*", "clSVMAlloc.*", "clEnqueueSVMMemcpy.*", "clBuildProgram.*")
 # Memory that the program sees at any time is there where both sides map the same pages.
 OF_SHARED_MEMORY = {
+    "clEnqueueMigrateMemINTEL.hints_change_nothing",
     "clHostMemAllocINTEL.seen_by_both_without_a_map",
     "clSharedMemAllocINTEL.seen_by_both_without_a_map",
     "clSharedMemAllocINTEL.of_no_device",

@@ -55,6 +55,26 @@ cl_int check_request(const Request& request, const ContextEntry& context) {
   return missing || extra || foreign ? CL_INVALID_DEVICE : CL_SUCCESS;
 }
 
+// What the devices have that an allocation is asked of, and whether all of the context's share
+// pages with the client.
+struct Support {
+  bool served = false;
+  bool shares = true;
+  bool allows(AllocationKind kind) const { return served && (shares || !needs_shared_pages(kind)); }
+};
+
+Support support_of(const Session& session, const ContextEntry& context, const Request& request,
+                   const Channel& channel) {
+  Support support;
+  for (const std::uint32_t number : context.devices) {
+    const cl_device_id device = session.device(number).id;
+    const bool asked = !request.device || *request.device == number;
+    support.served = support.served || (asked && context.usm.serves(device, request.kind));
+    support.shares = support.shares && shares_pages(channel, device);
+  }
+  return support;
+}
+
 void* ask_driver(const UsmDriver& driver, const Request& request, cl_context context,
                  cl_device_id device, std::uint64_t size, cl_int* status) {
   const std::array<cl_mem_properties_intel, 3> list{CL_MEM_ALLOC_FLAGS_INTEL, request.flags, 0};
@@ -110,21 +130,14 @@ void Session::handle(const wire::UsmAlloc& m, Incoming& incoming) {
   const cl_device_id wanted = request.device ? device(*request.device).id : nullptr;
   cl_int status = context->poison;
   if (status == CL_SUCCESS) status = check_request(request, *context);
-  bool shares = true;
-  bool served = wanted != nullptr && context->usm.serves(wanted, request.kind);
-  for (const std::uint32_t number : context->devices) {
-    const cl_device_id each = device(number).id;
-    shares = shares && shares_pages(channel_, each);
-    served = served || (wanted == nullptr && context->usm.serves(each, request.kind));
-  }
-  const bool possible = served && (shares || !needs_shared_pages(request.kind));
-  if (status == CL_SUCCESS && !possible) status = CL_INVALID_OPERATION;
+  const Support support = support_of(*this, *context, request, channel_);
+  if (status == CL_SUCCESS && !support.allows(request.kind)) status = CL_INVALID_OPERATION;
   const std::size_t counted = record.size() + kAllocationCost;
   if (status == CL_SUCCESS && !objects_.recount(0, counted)) status = CL_OUT_OF_HOST_MEMORY;
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
   const bool on_one = request.kind == AllocationKind::device;
   const std::uint32_t gpus = on_one ? 1u << *request.device : context->gpu_mask;
-  auto charge = charge_memory(gpus, cost_of(request, shares), true);
+  auto charge = charge_memory(gpus, cost_of(request, support.shares), true);
   status = CL_OUT_OF_RESOURCES;
   SvmMemory made;
   if (charge != nullptr) {
@@ -134,7 +147,7 @@ void Session::handle(const wire::UsmAlloc& m, Incoming& incoming) {
                               },
                               context->usm.free};
     const Sharing sharing = needs_shared_pages(request.kind) ? Sharing::always
-                            : shares                         ? Sharing::where_possible
+                            : support.shares                 ? Sharing::where_possible
                                                              : Sharing::none;
     made =
         allocate_svm(context->handle, driver, request.size, std::move(charge), channel_, sharing);

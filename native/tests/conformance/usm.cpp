@@ -391,7 +391,7 @@ FAULT_BODY(clEnqueueMemFillINTEL, wrong_arguments) {
 }
 
 USE(clEnqueueMigrateMemINTEL, hints_change_nothing) {
-  Unified memory(w, Unified::Kind::device, 64);
+  Unified memory(w, Unified::Kind::shared, 64);
   const unsigned char four = 4;
   OK(usm(w).fill(w.queue, memory.bytes(), &four, 1, 64, 0, nullptr, nullptr));
   OK(usm(w).migrate(w.queue, memory.bytes(), 64, CL_MIGRATE_MEM_OBJECT_HOST, 0, nullptr, nullptr));

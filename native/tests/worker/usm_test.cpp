@@ -255,11 +255,12 @@ void a_suspend_is_refused_as_long_as_there_is_any() {
 int main() {
   using namespace tessera::test;
   using tessera::AllocationKind;
+  using tessera::TransportKind;
   memory_of_a_device();
   more_than_the_lease_has();
   for (const AllocationKind kind : {AllocationKind::host, AllocationKind::shared}) {
     memory_that_the_program_sees(kind, TransportKind::shm);
-    memory_that_the_program_sees(kind, TransportKind::stream);
+    memory_that_the_program_sees(kind, TransportKind::unix_stream);
   }
   wrong_requests();
   pointers_of_kernels();
