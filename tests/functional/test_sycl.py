@@ -18,7 +18,14 @@ from helpers.programs import CACHE, native, run_bare, run_leased
 
 FOLDER = Path(os.environ.get("TESSERA_SYCL_DIR", CACHE / "sycl"))
 DRIVER = FOLDER / "lib" / "libintelocl.so"
-FILTERS = ("*INTEL.*", "*KHR.*", "clSVMAlloc.*", "clEnqueueSVMMemcpy.*", "clBuildProgram.*")
+# Not every case of all entry points: a command that waits for a failed event ends a process of this driver.
+FILTERS = (
+    "*INTEL.*",
+    "*KHR.*",
+    "clSVMAlloc.*",
+    "clEnqueueSVMMemcpy.in_every_direction",
+    "clBuildProgram.*",
+)
 # Memory that the program sees at any time is there where both sides map the same pages.
 OF_SHARED_MEMORY = {
     "clEnqueueMigrateMemINTEL.hints_change_nothing",
