@@ -66,9 +66,9 @@ std::set<std::filesystem::path> loaded_libraries() {
   return libraries;
 }
 
-// Intel's runtime for processors asks on every thread that compiles where it lies itself. Its kernels
-// run in this process, so that the process's layout is no secret from whoever compiles them; with
-// any other driver it is one.
+// Intel's runtime for processors asks on every thread that compiles where it lies itself. Its
+// kernels run in this process, so that the process's layout is no secret from whoever compiles
+// them; with any other driver it is one.
 bool finds_itself_by_its_maps(const std::string& library) {
   return library.starts_with("libintelocl.so");
 }
