@@ -139,10 +139,10 @@ class Call:
     error: str = ""
     command: str = ""
     check: str = ""
-    table: bool = True
     messages: list[str] = field(default_factory=list)
     args: list[Argument] = field(default_factory=list)
     message: Message | None = None
+    in_table: bool = True
 
     def __getattr__(self, name: str) -> str:
         # The specification says `class`, which Python keeps for itself.
@@ -255,7 +255,9 @@ def read_messages(specification: dict[str, Any]) -> list[Message]:
 def read_calls(specification: dict[str, Any], messages: list[Message]) -> list[Call]:
     by_name = {m.name: m for m in messages}
     calls = []
-    for name, stanza in specification["call"].items():
+    stanzas = [(name, each, True) for name, each in specification["call"].items()]
+    stanzas += [(name, each, False) for name, each in specification["extension"].items()]
+    for name, stanza, in_table in stanzas:
         unknown = [m for m in stanza.get("messages", []) if m not in by_name]
         if unknown:
             raise SpecificationError(f"call.{name}: unknown messages {unknown}")
@@ -270,9 +272,9 @@ def read_calls(specification: dict[str, Any], messages: list[Message]) -> list[C
             error=stanza.get("error", ""),
             command=stanza.get("command", ""),
             check=stanza.get("check", ""),
-            table=stanza.get("table", True),
             messages=stanza.get("messages", []),
             args=[Argument(*a) for a in stanza.get("args", [])],
+            in_table=in_table,
         )
         if call.cls == "refused" and not call.error:
             raise SpecificationError(f"call.{name}: refused without an error")
@@ -317,11 +319,11 @@ def render(messages: list[Message], calls: list[Call]) -> dict[Path, str]:
         if own_calls:
             path = GENERATED / f"client_{name}.cpp"
             add(path, "client_object.cpp.j2", calls=own_calls)
-    table = [c for c in calls if c.table]
-    named = [c for c in calls if not c.table]
+    table = [c for c in calls if c.in_table]
     counts = {k: sum(c.cls == k for c in table) for k in ("forwarded", "local", "refused")}
+    extensions = [c for c in calls if not c.in_table]
     path = ROOT / "docs" / "entry-points.md"
-    add(path, "entry-points.md.j2", table=table, named=named, counts=counts)
+    add(path, "entry-points.md.j2", calls=table, extensions=extensions, counts=counts)
     return {path: formatted(path, text) for path, text in files.items()}
 
 

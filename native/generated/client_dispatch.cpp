@@ -7,6 +7,7 @@
 #include <CL/cl_icd.h>
 
 #include <cstring>
+#include <span>
 
 #include "generated/client_entries.h"
 #include "opencl/client/dispatch.h"
@@ -160,11 +161,24 @@ const Named kOfExtensions[] = {
     {"clCommandFillImageKHR", reinterpret_cast<void*>(&entry::clCommandFillImageKHR)},
     {"clCommandNDRangeKernelKHR", reinterpret_cast<void*>(&entry::clCommandNDRangeKernelKHR)},
     {"clGetCommandBufferInfoKHR", reinterpret_cast<void*>(&entry::clGetCommandBufferInfoKHR)},
+    {"clHostMemAllocINTEL", reinterpret_cast<void*>(&entry::clHostMemAllocINTEL)},
+    {"clDeviceMemAllocINTEL", reinterpret_cast<void*>(&entry::clDeviceMemAllocINTEL)},
+    {"clSharedMemAllocINTEL", reinterpret_cast<void*>(&entry::clSharedMemAllocINTEL)},
+    {"clMemFreeINTEL", reinterpret_cast<void*>(&entry::clMemFreeINTEL)},
+    {"clMemBlockingFreeINTEL", reinterpret_cast<void*>(&entry::clMemBlockingFreeINTEL)},
+    {"clGetMemAllocInfoINTEL", reinterpret_cast<void*>(&entry::clGetMemAllocInfoINTEL)},
+    {"clSetKernelArgMemPointerINTEL",
+     reinterpret_cast<void*>(&entry::clSetKernelArgMemPointerINTEL)},
+    {"clEnqueueMemFillINTEL", reinterpret_cast<void*>(&entry::clEnqueueMemFillINTEL)},
+    {"clEnqueueMemcpyINTEL", reinterpret_cast<void*>(&entry::clEnqueueMemcpyINTEL)},
+    {"clEnqueueMigrateMemINTEL", reinterpret_cast<void*>(&entry::clEnqueueMigrateMemINTEL)},
+    {"clEnqueueMemAdviseINTEL", reinterpret_cast<void*>(&entry::clEnqueueMemAdviseINTEL)},
+    {"clGetKernelSuggestedLocalWorkSizeKHR",
+     reinterpret_cast<void*>(&entry::clGetKernelSuggestedLocalWorkSizeKHR)},
 };
 
-template <std::size_t Count>
-void* find(const Named (&list)[Count], const char* name) {
-  for (const Named& each : list) {
+void* find(std::span<const Named> among, const char* name) {
+  for (const Named& each : among) {
     if (std::strcmp(each.name, name) == 0) return each.function;
   }
   return nullptr;
@@ -336,7 +350,7 @@ void* entry_point(const char* name) {
   return find(kNamed, name);
 }
 
-void* extension_entry_point(const char* name) {
+void* function_of_extension(const char* name) {
   return find(kOfExtensions, name);
 }
 

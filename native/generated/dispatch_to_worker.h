@@ -113,8 +113,12 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(SetKernelArgLocal());
     case Opcode::set_kernel_arg_svm:
       return decoded(SetKernelArgSvm());
+    case Opcode::set_kernel_arg_pointer:
+      return decoded(SetKernelArgPointer());
     case Opcode::set_kernel_exec_info:
       return decoded(SetKernelExecInfo());
+    case Opcode::get_suggested_local_size:
+      return decoded(GetSuggestedLocalSize());
     case Opcode::get_kernel_sub_group_info:
       return decoded(GetKernelSubGroupInfo());
     case Opcode::enqueue_nd_range:
@@ -133,6 +137,8 @@ Dispatched dispatch_to_worker(Handler& handler, Incoming& incoming) {
       return decoded(EnqueueBarrier());
     case Opcode::svm_alloc:
       return decoded(SvmAlloc());
+    case Opcode::usm_alloc:
+      return decoded(UsmAlloc());
     case Opcode::svm_free:
       return decoded(SvmFree());
     case Opcode::svm_memcpy:

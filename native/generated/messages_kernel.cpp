@@ -82,6 +82,19 @@ bool decode(Decoder& in, SetKernelArgSvm& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const SetKernelArgPointer& message) {
+  out.u64(message.kernel);
+  out.u32(message.index);
+  out.u64(message.address);
+}
+
+bool decode(Decoder& in, SetKernelArgPointer& message) {
+  message.kernel = in.u64();
+  message.index = in.u32();
+  message.address = in.u64();
+  return in.complete();
+}
+
 void encode(Encoder& out, const SetKernelExecInfo& message) {
   out.u64(message.kernel);
   out.u32(message.param);
@@ -92,6 +105,25 @@ bool decode(Decoder& in, SetKernelExecInfo& message) {
   message.kernel = in.u64();
   message.param = in.u32();
   message.values = in.u64s();
+  return in.complete();
+}
+
+void encode(Encoder& out, const GetSuggestedLocalSize& message) {
+  out.u64(message.queue);
+  out.u64(message.kernel);
+  out.u32(message.work_dim);
+  out.u32(message.given);
+  out.u64x3(message.offset);
+  out.u64x3(message.global);
+}
+
+bool decode(Decoder& in, GetSuggestedLocalSize& message) {
+  message.queue = in.u64();
+  message.kernel = in.u64();
+  message.work_dim = in.u32();
+  message.given = in.u32();
+  message.offset = in.u64x3();
+  message.global = in.u64x3();
   return in.complete();
 }
 

@@ -62,12 +62,33 @@ struct SetKernelArgSvm {
 };
 
 // To the worker; posted.
+struct SetKernelArgPointer {
+  static constexpr Opcode kOpcode = Opcode::set_kernel_arg_pointer;
+  static constexpr bool kBulk = false;
+  Id kernel{};
+  std::uint32_t index{};
+  std::uint64_t address{};
+};
+
+// To the worker; posted.
 struct SetKernelExecInfo {
   static constexpr Opcode kOpcode = Opcode::set_kernel_exec_info;
   static constexpr bool kBulk = false;
   Id kernel{};
   std::uint32_t param{};
   std::span<const std::uint64_t> values{};
+};
+
+// To the worker; call. Answer: reply (values: a size for each dimension).
+struct GetSuggestedLocalSize {
+  static constexpr Opcode kOpcode = Opcode::get_suggested_local_size;
+  static constexpr bool kBulk = false;
+  Id queue{};
+  Id kernel{};
+  std::uint32_t work_dim{};
+  std::uint32_t given{};
+  Id3 offset{};
+  Id3 global{};
 };
 
 // To the worker; call. Answer: reply (blob: the value).
@@ -129,8 +150,12 @@ void encode(Encoder& out, const SetKernelArgLocal& message);
 bool decode(Decoder& in, SetKernelArgLocal& message);
 void encode(Encoder& out, const SetKernelArgSvm& message);
 bool decode(Decoder& in, SetKernelArgSvm& message);
+void encode(Encoder& out, const SetKernelArgPointer& message);
+bool decode(Decoder& in, SetKernelArgPointer& message);
 void encode(Encoder& out, const SetKernelExecInfo& message);
 bool decode(Decoder& in, SetKernelExecInfo& message);
+void encode(Encoder& out, const GetSuggestedLocalSize& message);
+bool decode(Decoder& in, GetSuggestedLocalSize& message);
 void encode(Encoder& out, const GetKernelSubGroupInfo& message);
 bool decode(Decoder& in, GetKernelSubGroupInfo& message);
 void encode(Encoder& out, const EnqueueNdRange& message);

@@ -19,6 +19,25 @@ bool decode(Decoder& in, SvmAlloc& message) {
   return in.complete();
 }
 
+void encode(Encoder& out, const UsmAlloc& message) {
+  out.u64(message.context);
+  out.u32(message.kind);
+  out.u32s(message.device);
+  out.u64(message.flags);
+  out.u64(message.size);
+  out.u32(message.alignment);
+}
+
+bool decode(Decoder& in, UsmAlloc& message) {
+  message.context = in.u64();
+  message.kind = in.u32();
+  message.device = in.u32s();
+  message.flags = in.u64();
+  message.size = in.u64();
+  message.alignment = in.u32();
+  return in.complete();
+}
+
 void encode(Encoder& out, const SvmFree& message) {
   out.u64(message.context);
   out.u64(message.address);

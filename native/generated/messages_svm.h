@@ -18,6 +18,19 @@ struct SvmAlloc {
   std::uint32_t alignment{};
 };
 
+// To the worker; call. Answer: reply (values: address, 1 if its pages were passed to the client
+// under the tag of the address).
+struct UsmAlloc {
+  static constexpr Opcode kOpcode = Opcode::usm_alloc;
+  static constexpr bool kBulk = false;
+  Id context{};
+  std::uint32_t kind{};
+  std::span<const std::uint32_t> device{};
+  std::uint64_t flags{};
+  std::uint64_t size{};
+  std::uint32_t alignment{};
+};
+
 // To the worker; posted.
 struct SvmFree {
   static constexpr Opcode kOpcode = Opcode::svm_free;
@@ -75,6 +88,8 @@ struct SvmWrite {
 
 void encode(Encoder& out, const SvmAlloc& message);
 bool decode(Decoder& in, SvmAlloc& message);
+void encode(Encoder& out, const UsmAlloc& message);
+bool decode(Decoder& in, UsmAlloc& message);
 void encode(Encoder& out, const SvmFree& message);
 bool decode(Decoder& in, SvmFree& message);
 void encode(Encoder& out, const SvmMemcpy& message);

@@ -92,8 +92,12 @@ const char* opcode_name(std::uint16_t opcode) {
       return "set_kernel_arg_local";
     case Opcode::set_kernel_arg_svm:
       return "set_kernel_arg_svm";
+    case Opcode::set_kernel_arg_pointer:
+      return "set_kernel_arg_pointer";
     case Opcode::set_kernel_exec_info:
       return "set_kernel_exec_info";
+    case Opcode::get_suggested_local_size:
+      return "get_suggested_local_size";
     case Opcode::get_kernel_sub_group_info:
       return "get_kernel_sub_group_info";
     case Opcode::enqueue_nd_range:
@@ -112,6 +116,8 @@ const char* opcode_name(std::uint16_t opcode) {
       return "enqueue_barrier";
     case Opcode::svm_alloc:
       return "svm_alloc";
+    case Opcode::usm_alloc:
+      return "usm_alloc";
     case Opcode::svm_free:
       return "svm_free";
     case Opcode::svm_memcpy:

@@ -7,6 +7,7 @@
 
 namespace tessera {
 
-enum class ArgumentKind : std::uint32_t { value = 0, object = 1, local = 2, svm = 3 };
+// `svm` is the address of an allocation, `pointer` any address: it is a value.
+enum class ArgumentKind : std::uint32_t { value = 0, object = 1, local = 2, svm = 3, pointer = 4 };
 
 }  // namespace tessera

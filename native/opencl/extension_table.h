@@ -55,6 +55,7 @@ inline constexpr cl_device_info kSubGroupsAlso[] = {
 inline constexpr cl_device_info kIntelSubGroupsAlso[] = {kSubGroupSizes};
 inline constexpr cl_device_info kArmCores[] = {0x40BF};
 inline constexpr cl_device_info kIntel[] = {0x4250, 0x4251, 0x4252, 0x4253, 0x4254, 0x4255, 0x4256};
+inline constexpr cl_device_info kUsm[] = {0x4190, 0x4191, 0x4192, 0x4193, 0x4194};
 inline constexpr cl_device_info kNv[] = {0x4000, 0x4001, 0x4002, 0x4003, 0x4004, 0x4005, 0x4006};
 inline constexpr cl_device_info kNvAlso[] = {0x4007, 0x4008, 0x4009, 0x400A};
 inline constexpr cl_device_info kAmd[] = {0x4036, 0x4037, 0x4038, 0x4039};
@@ -92,6 +93,7 @@ inline constexpr std::array kAnnounceable{
     Extension{"cl_intel_subgroups_char"},
     Extension{"cl_intel_subgroups_long"},
     Extension{"cl_intel_subgroups_short"},
+    Extension{"cl_intel_unified_shared_memory", kUsm},
     Extension{"cl_khr_3d_image_writes"},
     Extension{"cl_khr_async_work_group_copy_fence"},
     Extension{"cl_khr_byte_addressable_store"},
@@ -138,6 +140,7 @@ inline constexpr std::array kAnnounceable{
     Extension{"cl_khr_subgroup_shuffle"},
     Extension{"cl_khr_subgroup_shuffle_relative"},
     Extension{"cl_khr_subgroups", {}, kSubGroupsAlso},
+    Extension{"cl_khr_suggested_local_work_size"},
     Extension{"cl_khr_throttle_hints"},
     Extension{"cl_khr_work_group_uniform_arithmetic"},
     Extension{"cl_nv_compiler_options"},

@@ -36,8 +36,7 @@ def entry_points() -> set[str]:
 
 
 def functions_of_extensions() -> set[str]:
-    calls = tomllib.loads((ROOT / "protocol" / "opencl.toml").read_text())["call"]
-    return {name for name, call in calls.items() if not call.get("table", True)}
+    return set(tomllib.loads((ROOT / "protocol" / "opencl.toml").read_text())["extension"])
 
 
 def named(cases: dict[str, Any], outcome: str) -> dict[str, str]:

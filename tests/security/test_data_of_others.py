@@ -32,6 +32,7 @@ SECRET = b"the other tenant's weights. "
 SIDE = 512  # pixels of four bytes: a MiB
 RGBA, UNORM8, IMAGE2D = 0x10B5, 0x10D2, 0x10F1
 RINGS = 12_288  # where they begin in a session's shared memory
+INVALID_OPERATION = -59
 FAR = 0x5EC2E7  # an id that no other session uses
 
 SOURCE = """
@@ -110,6 +111,16 @@ class Tenant:
         address: int = reply["values"][0]
         return address
 
+    def unified(self, size: int) -> int | None:
+        """The address of the device's own unified shared memory; None where it has none."""
+        own = {"context": self.bench.context, "kind": 2, "device": [0], "size": size}
+        reply = self.wire.call("usm_alloc", **own).fields
+        if reply["status"] == INVALID_OPERATION:
+            return None
+        assert reply["status"] == 0
+        address: int = reply["values"][0]
+        return address
+
     def read_svm(self, address: int, size: int) -> bytes:
         own = {"queue": self.bench.queue, "address": address, "size": size, "ticket": 9}
         self.wire.post("svm_read", **own, blocking=1)
@@ -127,13 +138,15 @@ class Tenant:
         return self.wire.until("read_done", ticket=8).bulk
 
     def fresh_memory(self) -> Iterator[bytes]:
-        """What buffers, images and shared virtual memory hold before anybody wrote to them."""
-        for _ in range(PIECES // 3):
+        """What buffers, images, shared virtual and unified memory hold before anybody wrote to them."""
+        for _ in range(PIECES // 4):
             buffer, status = self.bench.buffer_of(MIB)
             assert status == 0
             yield self.bench.read(buffer, 0, MIB).bulk
             yield self.read_image()
             yield self.read_svm(self.svm(MIB), MIB)
+            if (address := self.unified(MIB)) is not None:
+                yield self.read_svm(address, MIB)
 
     def release_all(self, buffers: list[int]) -> None:
         for buffer in buffers:

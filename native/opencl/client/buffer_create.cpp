@@ -38,6 +38,8 @@ cl_mem create_buffer(Context& context, std::vector<cl_mem_properties> properties
   ensure_host_ptr(flags, host_ptr);
   ensure_success(context.poison());
   Session& session = context.session();
+  const auto facts = session.svm().facts(reinterpret_cast<std::uintptr_t>(host_ptr));
+  ensure(!facts || facts->kind != AllocationKind::device, CL_INVALID_HOST_PTR);
   const bool uses_host = (flags & CL_MEM_USE_HOST_PTR) != 0;
   const std::uint64_t svm =
       uses_host && is_svm(context, host_ptr, size) ? reinterpret_cast<std::uint64_t>(host_ptr) : 0;

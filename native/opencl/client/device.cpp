@@ -100,10 +100,32 @@ void end_texts(Device::Facts& facts) {
   }
 }
 
+// A later version promises entry points that this driver's table has no place for, and a loader
+// would call through them.
+void cap_version(Device::Facts& facts) {
+  constexpr std::string_view kPrefix = "OpenCL ";
+  constexpr std::string_view kNewest = "3.0";
+  const auto text = facts.find(CL_DEVICE_VERSION);
+  if (text != facts.end()) {
+    const std::string version(text_of(text->second));
+    const std::size_t end = std::min(version.find(' ', kPrefix.size()), version.size());
+    const bool later = version.starts_with(kPrefix) && end == kPrefix.size() + kNewest.size() &&
+                       version.compare(kPrefix.size(), kNewest.size(), kNewest) > 0;
+    if (later) text->second = as_text(std::string(kPrefix).append(kNewest) + version.substr(end));
+  }
+  const auto number = facts.find(CL_DEVICE_NUMERIC_VERSION);
+  if (number != facts.end() && number->second.size() == sizeof(cl_version)) {
+    cl_version version = 0;
+    std::memcpy(&version, number->second.data(), sizeof version);
+    number->second = as_bytes(std::min<cl_version>(version, CL_MAKE_VERSION(3, 0, 0)));
+  }
+}
+
 Device::Facts presented(Platform& platform, std::uint64_t memory, Device::Facts facts) {
   hide_features(facts);
   add_partition_facts(facts);
   end_texts(facts);
+  cap_version(facts);
   // The worker leaves the fine-grain bits where both sides can map the same pages.
   keep_bits(
       facts, CL_DEVICE_SVM_CAPABILITIES,
@@ -154,7 +176,8 @@ Device::Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Fa
       max_alloc_(fact_or<cl_ulong>(CL_DEVICE_MAX_MEM_ALLOC_SIZE, memory)),
       type_(fact_or<cl_device_type>(CL_DEVICE_TYPE, CL_DEVICE_TYPE_CUSTOM)),
       address_align_(fact_or<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024)),
-      images_(fact_or<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE) == CL_TRUE) {}
+      images_(fact_or<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE) == CL_TRUE),
+      has_usm_(has_extension("cl_intel_unified_shared_memory")) {}
 
 Device::Device(Partition& partition, std::uint32_t index, const Facts& own)
     : Typed(&partition.session()),

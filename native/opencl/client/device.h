@@ -40,6 +40,7 @@ class Device final : public Typed<Device> {
   cl_device_type type() const { return type_; }
   cl_uint address_align_bits() const { return address_align_; }
   bool images() const { return images_; }
+  bool has_usm() const { return has_usm_; }  // cl_intel_unified_shared_memory
   // Announced in CL_DEVICE_EXTENSIONS.
   bool has_extension(std::string_view name) const;
   // As it is announced; 0 where it is not.
@@ -67,6 +68,7 @@ class Device final : public Typed<Device> {
   cl_device_type type_;
   cl_uint address_align_;
   bool images_;
+  bool has_usm_;
 };
 
 struct ImageFormatList {

@@ -10,7 +10,7 @@ extern const cl_icd_dispatch kDispatch;
 
 // An entry point by its name, or nullptr.
 void* entry_point(const char* name);
-// The same for a function of an extension that has no slot in the table.
-void* extension_entry_point(const char* name);
+// The same for what the table has no place for.
+void* function_of_extension(const char* name);
 
 }  // namespace tessera::client

@@ -2,6 +2,7 @@
 #include "opencl/client/kernel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "opencl/client/image.h"
 #include "opencl/client/session.h"
@@ -21,6 +22,7 @@ Kernel::Kernel(Kernel& source)
   const std::lock_guard lock(source.mutex_);
   arguments_ = source.arguments_;
   changes_ = source.changes_;  // the worker's clone has not got them either
+  indirect_ = source.indirect_;
   program_->attach_kernel();
 }
 
@@ -76,6 +78,12 @@ std::uint64_t Kernel::local_memory(const Device& device) {
     if (argument.what == KernelArgument::What::local) bytes += argument.number;
   }
   return bytes;
+}
+
+bool Kernel::is_news(cl_kernel_exec_info indirect, bool allowed) {
+  const std::lock_guard lock(mutex_);
+  const auto [at, first] = indirect_.emplace(indirect, allowed);
+  return first || std::exchange(at->second, allowed) != allowed;
 }
 
 }  // namespace tessera::client

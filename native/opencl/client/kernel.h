@@ -7,13 +7,15 @@
 // are common, and most of their arguments never change. That needs no reference to the memory
 // objects (the standard forbids a kernel to keep them alive): an id is never used twice, and the
 // worker knows what to make of one that is gone. The address of shared virtual memory is used
-// again, once it was freed, and so it always counts as a change.
+// again, once it was freed, and drivers look at what lies there when it is set: so it always counts
+// as a change, and so does a pointer of unified memory.
 //
 // A launch holds the kernel's lock until its message is sent if it brings changes: another thread's
 // launch must not overtake it without them.
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -28,20 +30,21 @@ namespace tessera::client {
 
 // What an argument holds.
 struct KernelArgument {
-  enum class What { unset, value, object, local, svm };
+  enum class What { unset, value, object, local, svm, pointer };
   // Of all values that one launch brings; a longer one is sent when it is set.
   static constexpr std::size_t kMostBytesTogether = 2048;
   What what = What::unset;
   std::vector<std::byte> value{};
-  std::uint64_t number = 0;       // object: its id or 0 for NULL; local: bytes; svm: the address
+  // object: its id or 0 for NULL; local: bytes; svm, pointer: the address
+  std::uint64_t number = 0;
   std::size_t sub_buffer_at = 0;  // bytes; where a sub-buffer begins in its buffer
   ImageShape image{};             // type 0 for everything else
   bool changed = false;           // the worker has not got it yet
 
   // Setting it to `other` would change nothing.
   bool holds(const KernelArgument& other) const {
-    return what != What::svm && what == other.what && number == other.number &&
-           value == other.value;
+    const bool address = what == What::svm || what == What::pointer;
+    return !address && what == other.what && number == other.number && value == other.value;
   }
 };
 
@@ -60,9 +63,13 @@ class Kernel final : public Typed<Kernel> {
   // ApiError(CL_INVALID_DEVICE).
   Device& device(cl_device_id handle) const;
 
-  // clSetKernelArg and clSetKernelArgSVMPointer. They throw ApiError.
+  // clSetKernelArg, clSetKernelArgSVMPointer and clSetKernelArgMemPointerINTEL. They throw
+  // ApiError.
   void set(cl_uint index, std::size_t size, const void* value);
   void set_svm(cl_uint index, const void* address);
+  void set_pointer(cl_uint index, const void* address);
+  // Programs say before each launch that it may use all memory of a kind: once is enough.
+  bool is_news(cl_kernel_exec_info indirect, bool allowed);
 
   // The objects that arguments name, held. Throws ApiError(CL_INVALID_KERNEL_ARGS) where one is
   // gone.
@@ -97,6 +104,7 @@ class Kernel final : public Typed<Kernel> {
   std::mutex mutex_;
   std::vector<KernelArgument> arguments_;
   std::size_t changes_ = 0;  // of arguments_
+  std::map<cl_kernel_exec_info, bool> indirect_;
 };
 
 }  // namespace tessera::client

@@ -12,6 +12,7 @@
 #include "opencl/client/kernel.h"
 #include "opencl/client/session.h"
 #include "opencl/client/svm.h"
+#include "opencl/client/usm.h"
 
 namespace tessera::client {
 namespace {
@@ -159,6 +160,16 @@ void Kernel::set_svm(cl_uint index, const void* address) {
   ensure(address == nullptr || is_svm(context(), address, 1), CL_INVALID_ARG_VALUE);
   KernelArgument argument;
   argument.what = KernelArgument::What::svm;
+  argument.number = reinterpret_cast<std::uintptr_t>(address);
+  change(index, std::move(argument));
+}
+
+void Kernel::set_pointer(cl_uint index, const void* address) {
+  const ArgFacts& facts = arg_facts(index);
+  ensure(facts.kind == ArgKind::buffer || facts.kind == ArgKind::unknown, CL_INVALID_ARG_VALUE);
+  ensure(is_usm_pointer(context(), address), CL_INVALID_ARG_VALUE);
+  KernelArgument argument;
+  argument.what = KernelArgument::What::pointer;
   argument.number = reinterpret_cast<std::uintptr_t>(address);
   change(index, std::move(argument));
 }

@@ -4,6 +4,7 @@
 #include "opencl/client/kernel.h"
 #include "opencl/client/session.h"
 #include "opencl/client/svm.h"
+#include "opencl/client/usm.h"
 
 namespace tessera::client {
 namespace {
@@ -83,6 +84,9 @@ cl_int CL_API_CALL clSetKernelExecInfo(cl_kernel kernel, cl_kernel_exec_info par
                                        size_t param_value_size, const void* param_value) {
   return guarded([&] {
     Kernel& object = require<Kernel>(kernel);
+    if (is_usm_exec_info(param_name)) {
+      return set_usm_exec_info(object, param_name, param_value_size, param_value);
+    }
     ensure(some_device_has_svm(object.context()), CL_INVALID_OPERATION);
     switch (param_name) {
       case CL_KERNEL_EXEC_INFO_SVM_PTRS:

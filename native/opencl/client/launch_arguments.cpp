@@ -18,6 +18,8 @@ ArgumentKind kind_of(const KernelArgument& argument) {
       return ArgumentKind::local;
     case KernelArgument::What::svm:
       return ArgumentKind::svm;
+    case KernelArgument::What::pointer:
+      return ArgumentKind::pointer;
     case KernelArgument::What::unset:
     case KernelArgument::What::value:
       break;
@@ -109,6 +111,11 @@ bool Kernel::send(cl_uint index) {
       const auto* address = reinterpret_cast<const void*>(argument.number);
       if (address != nullptr && !is_svm(context(), address, 1)) return false;
       wire::SetKernelArgSvm message;
+      message.address = argument.number;
+      return post(message);
+    }
+    case ArgumentKind::pointer: {
+      wire::SetKernelArgPointer message;
       message.address = argument.number;
       return post(message);
     }

@@ -49,7 +49,7 @@ void* extension_function(const char* name) {
   }
   if (is("clCreateProgramWithILKHR")) return entry_point("clCreateProgramWithIL");
   if (is("clGetKernelSubGroupInfoKHR")) return entry_point(name);
-  return extension_entry_point(name);
+  return function_of_extension(name);
 }
 
 }  // namespace

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <bit>
-#include <memory>
 
 #include "generated/client_entries.h"
 #include "generated/messages_svm.h"
+#include "opencl/client/allocation.h"
 #include "opencl/client/mem.h"
 #include "opencl/client/session.h"
 #include "opencl/client/svm.h"
 
 namespace tessera::client {
 namespace {
-
-// How many allocations are asked for until one lies where this process has room.
-constexpr int kAttempts = 8;
 
 std::uintptr_t address(const void* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer);
@@ -46,80 +43,15 @@ void check_request(const Context& context, cl_svm_mem_flags flags, size_t size,
   }
 }
 
-// The program may forget to free; the worker frees what is left when the context goes.
-struct Watched {
-  Session& session;
-  wire::Id context;
-};
-
-void CL_CALLBACK forget_context(cl_context, void* user_data) {
-  const std::unique_ptr<Watched> watched(static_cast<Watched*>(user_data));
-  watched->session.svm().remove_all(watched->context);
-}
-
-void watch(Context& context) {
-  if (!context.session().svm().is_new(context.id())) return;
-  auto watched = std::unique_ptr<Watched>(new Watched{context.session(), context.id()});
-  context.on_destroy(&forget_context, watched.get());
-  watched.release();
-}
-
-void post_free(Session& session, wire::Id context, std::uintptr_t base) {
-  wire::SvmFree message;
-  message.context = context;
-  message.address = base;
-  session.post(message);
-}
-
-// Refused addresses are held until the search is over, so that the driver gives others.
-class Search {
- public:
-  Search(Context& context, const wire::SvmAlloc& message) : context_(context), message_(message) {}
-  ~Search() {
-    guarded([&] {
-      for (const std::uintptr_t base : refused_) post_free(session(), context_.id(), base);
-    });
-  }
-  Search(const Search&) = delete;
-  Search& operator=(const Search&) = delete;
-
-  void* run() {
-    for (int i = 0; i < kAttempts; ++i) {
-      const Reply reply = session().call(message_);
-      ensure_success(reply.status);
-      ensure(reply.values.size() == 2 && reply.values[0] != 0, CL_OUT_OF_RESOURCES);
-      const std::uintptr_t base = reply.values[0];
-      if (place(base, reply.values[1] != 0)) return reinterpret_cast<void*>(base);
-      refused_.push_back(base);
-    }
-    throw ApiError(CL_OUT_OF_RESOURCES);
-  }
-
- private:
-  Session& session() const { return context_.session(); }
-
-  bool place(std::uintptr_t base, bool shared) {
-    Charge charge(session().account(), context_.gpus(), message_.size);
-    UniqueFd pages = shared ? session().take_descriptor(base) : UniqueFd();
-    if (shared && !pages) return false;
-    if (shared) session().unfinished().note_visible_kernels();
-    return session().svm().add(context_, base, message_.size, std::move(charge), std::move(pages));
-  }
-
-  Context& context_;
-  const wire::SvmAlloc message_;
-  std::vector<std::uintptr_t> refused_;
-};
-
-void* allocate(Context& context, cl_svm_mem_flags flags, size_t size, unsigned alignment) {
+void* allocate_svm(Context& context, cl_svm_mem_flags flags, size_t size, unsigned alignment) {
   check_request(context, flags, size, alignment);
-  watch(context);
   wire::SvmAlloc message;
   message.context = context.id();
   message.flags = flags;
   message.size = size;
   message.alignment = alignment;
-  return Search(context, message).run();
+  const WantedAllocation wanted{.size = size, .charged = context.gpus()};
+  return allocate(context, wanted, [&] { return context.session().call(message); });
 }
 
 }  // namespace
@@ -139,14 +71,18 @@ namespace entry {
 void* CL_API_CALL clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t size,
                              unsigned int alignment) {
   return guarded_create(
-      nullptr, [&] { return allocate(require<Context>(context), flags, size, alignment); });
+      nullptr, [&] { return allocate_svm(require<Context>(context), flags, size, alignment); });
 }
 
 void CL_API_CALL clSVMFree(cl_context context, void* svm_pointer) {
   guarded([&] {
     Context& owner = require<Context>(context);
-    if (!owner.session().svm().remove(owner.id(), address(svm_pointer))) return;
-    post_free(owner.session(), owner.id(), address(svm_pointer));
+    const std::uintptr_t base = address(svm_pointer);
+    const auto facts = owner.session().svm().facts(base);
+    if (!facts || facts->kind != AllocationKind::svm) return;
+    if (owner.session().svm().remove(owner.id(), base)) {
+      post_free(owner.session(), owner.id(), base);
+    }
   });
 }
 

@@ -14,15 +14,17 @@ namespace tessera::client {
 
 class SvmPages {
  public:
-  // False when something else of the process lies there; nothing is taken then.
-  bool take(std::uintptr_t base, std::size_t size);
+  // False when something else of the process lies there; nothing is taken then. `readable`: the
+  // program may look at it; else only the place is taken. Addresses that no program has, because a
+  // device's lie beyond them, need no pages.
+  bool take(std::uintptr_t base, std::size_t size, bool readable = true);
   void give_back(std::uintptr_t base, std::size_t size) noexcept;
   // The same with pages that are the worker's as well; such a range begins with a page of its own.
   bool take_shared(std::uintptr_t base, std::size_t size, int fd);
   void give_back_shared(std::uintptr_t base, std::size_t size) noexcept;
 
  private:
-  bool take_edge(std::uintptr_t page);
+  bool take_edge(std::uintptr_t page, int access);
   void drop_edge(std::uintptr_t page) noexcept;
 
   std::map<std::uintptr_t, std::size_t> edges_;  // page -> ranges that use it

@@ -4,23 +4,23 @@
 #include <algorithm>
 #include <iterator>
 
-#include "opencl/client/context.h"
-
 namespace tessera::client {
 
-bool SvmTable::add(Context& context, std::uintptr_t base, std::size_t size, Charge charge,
-                   UniqueFd pages) {
+bool SvmTable::add(const AllocationFacts& facts, Charge charge, UniqueFd pages) {
   const bool shared = static_cast<bool>(pages);
+  // Memory of a device is an address here and nothing else: a program that looks at it finds out.
+  const bool looks = facts.kind != AllocationKind::device;
   const std::lock_guard lock(mutex_);
-  const bool taken = shared ? pages_.take_shared(base, size, pages.get()) : pages_.take(base, size);
+  const bool taken = shared ? pages_.take_shared(facts.base, facts.size, pages.get())
+                            : pages_.take(facts.base, facts.size, looks);
   if (!taken) return false;
-  allocations_.insert_or_assign(base, Allocation{context.id(), size, std::move(charge), shared});
+  allocations_.insert_or_assign(facts.base, Allocation{facts, std::move(charge), shared});
   return true;
 }
 
 SvmTable::Allocations::iterator SvmTable::erase(Allocations::iterator at) {
   const std::uintptr_t base = at->first;
-  const std::size_t size = at->second.size;
+  const std::size_t size = at->second.facts.size;
   std::erase_if(mappings_, [&](const SvmMapping& mapping) {
     return reinterpret_cast<std::uintptr_t>(mapping.pointer) - base < size;
   });
@@ -31,7 +31,7 @@ SvmTable::Allocations::iterator SvmTable::erase(Allocations::iterator at) {
 bool SvmTable::remove(wire::Id context, std::uintptr_t base) {
   const std::lock_guard lock(mutex_);
   const auto at = allocations_.find(base);
-  if (at == allocations_.end() || at->second.context != context) return false;
+  if (at == allocations_.end() || at->second.facts.context != context) return false;
   erase(at);
   return true;
 }
@@ -40,7 +40,7 @@ void SvmTable::remove_all(wire::Id context) {
   const std::lock_guard lock(mutex_);
   contexts_.erase(context);
   for (auto at = allocations_.begin(); at != allocations_.end();) {
-    at = at->second.context == context ? erase(at) : std::next(at);
+    at = at->second.facts.context == context ? erase(at) : std::next(at);
   }
 }
 
@@ -48,14 +48,21 @@ const SvmTable::Allocations::value_type* SvmTable::find(std::uintptr_t at) const
   auto found = allocations_.upper_bound(at);
   if (found == allocations_.begin()) return nullptr;
   --found;
-  return at - found->first < found->second.size ? &*found : nullptr;
+  return at - found->first < found->second.facts.size ? &*found : nullptr;
 }
 
 bool SvmTable::contains(wire::Id context, std::uintptr_t at, std::size_t size) const {
   const std::lock_guard lock(mutex_);
   const auto* found = find(at);
-  return found != nullptr && found->second.context == context &&
-         size <= found->second.size - (at - found->first);
+  return found != nullptr && found->second.facts.context == context &&
+         size <= found->second.facts.size - (at - found->first);
+}
+
+std::optional<AllocationFacts> SvmTable::facts(std::uintptr_t at) const {
+  const std::lock_guard lock(mutex_);
+  const auto* found = find(at);
+  if (found == nullptr) return std::nullopt;
+  return found->second.facts;
 }
 
 bool SvmTable::shares_pages(std::uintptr_t at) const {

@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "opencl/allocation_kind.h"
 #include "opencl/client/account.h"
 #include "opencl/client/svm_pages.h"
 #include "wire/codec.h"
 
 namespace tessera::client {
 
-class Context;
 struct ReadState;  // transfer.h
 
 // One clEnqueueSVMMap that is not yet unmapped.
@@ -30,16 +30,27 @@ struct SvmMapping {
   std::shared_ptr<const ReadState> read;  // that brings the contents; null where none does
 };
 
+struct AllocationFacts {
+  AllocationKind kind = AllocationKind::svm;
+  wire::Id context = 0;
+  std::uintptr_t base = 0;
+  std::size_t size = 0;
+  Device* device = nullptr;            // that it belongs to, if any
+  cl_mem_alloc_flags_intel flags = 0;  // of unified memory
+};
+
 // The allocations of a session, by their addresses.
 class SvmTable {
  public:
   // Takes the pages of a new allocation; false when their place is in use in this process. `pages`:
   // those that the worker shares, or empty.
-  bool add(Context& context, std::uintptr_t base, std::size_t size, Charge charge, UniqueFd pages);
+  bool add(const AllocationFacts& facts, Charge charge, UniqueFd pages);
   // False for an address that is no allocation's of this context.
   bool remove(wire::Id context, std::uintptr_t base);
   void remove_all(wire::Id context);
   bool contains(wire::Id context, std::uintptr_t at, std::size_t size) const;
+  // Of the allocation that has this address, whatever its context.
+  std::optional<AllocationFacts> facts(std::uintptr_t at) const;
   // The program sees what kernels see there at any time.
   bool shares_pages(std::uintptr_t at) const;
 
@@ -52,8 +63,7 @@ class SvmTable {
 
  private:
   struct Allocation {
-    wire::Id context;
-    std::size_t size;
+    AllocationFacts facts;
     Charge charge;
     bool shared;
   };

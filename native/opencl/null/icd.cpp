@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <CL/cl_ext.h>
+
 #include <cstring>
+#include <utility>
 
 #include "opencl/null/objects.h"
 
@@ -131,6 +134,22 @@ const cl_icd_dispatch* dispatch_table() {
 
 }  // namespace tessera::null
 
+namespace {
+
+const std::pair<const char*, void*> kOfExtensions[] = {
+    {"clHostMemAllocINTEL", reinterpret_cast<void*>(clHostMemAllocINTEL)},
+    {"clDeviceMemAllocINTEL", reinterpret_cast<void*>(clDeviceMemAllocINTEL)},
+    {"clSharedMemAllocINTEL", reinterpret_cast<void*>(clSharedMemAllocINTEL)},
+    {"clMemFreeINTEL", reinterpret_cast<void*>(clMemFreeINTEL)},
+    {"clSetKernelArgMemPointerINTEL", reinterpret_cast<void*>(clSetKernelArgMemPointerINTEL)},
+    {"clEnqueueMemcpyINTEL", reinterpret_cast<void*>(clEnqueueMemcpyINTEL)},
+    {"clEnqueueMemFillINTEL", reinterpret_cast<void*>(clEnqueueMemFillINTEL)},
+    {"clGetKernelSuggestedLocalWorkSizeKHR",
+     reinterpret_cast<void*>(clGetKernelSuggestedLocalWorkSizeKHR)},
+};
+
+}  // namespace
+
 extern "C" {
 
 cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint entries, cl_platform_id* platforms,
@@ -144,6 +163,9 @@ clGetExtensionFunctionAddress(const char* name) {
   }
   if (std::strcmp(name, "clGetPlatformInfo") == 0) {
     return reinterpret_cast<void*>(clGetPlatformInfo);
+  }
+  for (const auto& [known, function] : kOfExtensions) {
+    if (std::strcmp(name, known) == 0) return function;
   }
   return nullptr;
 }

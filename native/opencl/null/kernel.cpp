@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <CL/cl_ext.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -144,8 +146,12 @@ cl_int CL_API_CALL clSetKernelExecInfo(cl_kernel kernel, cl_kernel_exec_info wha
                                        const void* value) {
   if (!valid(kernel)) return CL_INVALID_KERNEL;
   if (value == nullptr) return CL_INVALID_VALUE;
-  if (what == CL_KERNEL_EXEC_INFO_SVM_PTRS) {
+  if (what == CL_KERNEL_EXEC_INFO_SVM_PTRS || what == CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL) {
     return size == 0 || size % sizeof(void*) != 0 ? CL_INVALID_VALUE : CL_SUCCESS;
+  }
+  if (what >= CL_KERNEL_EXEC_INFO_INDIRECT_HOST_ACCESS_INTEL &&
+      what <= CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL) {
+    return size == sizeof(cl_bool) ? CL_SUCCESS : CL_INVALID_VALUE;
   }
   if (what == CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM) {
     cl_bool asked = CL_FALSE;

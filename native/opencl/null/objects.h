@@ -232,6 +232,7 @@ struct _cl_context : tessera::null::Object {
   std::vector<cl_context_properties> properties;
   std::vector<std::pair<void(CL_CALLBACK*)(cl_context, void*), void*>> destructors;
   std::unordered_map<void*, std::pair<tessera::null::Bytes, std::size_t>> svm;
+  std::unordered_map<void*, std::pair<tessera::null::Bytes, std::size_t>> usm;
 };
 
 struct _cl_command_queue : tessera::null::Object {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <span>
 
@@ -21,8 +22,10 @@ constexpr std::array kExtensionNames = {
     "cl_ext_float_atomics",
     "cl_intel_device_attribute_query",
     "cl_intel_subgroups",
+    "cl_intel_unified_shared_memory",
     "cl_khr_pci_bus_info",
     "cl_khr_spir",
+    "cl_khr_suggested_local_work_size",
     // Announced, and its query is not answered.
     "cl_khr_kernel_clock",
     // Carried by the worker itself: this driver has none of its functions.
@@ -51,7 +54,8 @@ Host& host() {
     auto* const made = new Host;
     register_handle(&made->platform, Kind::platform);
     const bool gpu = has_device_memory();
-    made->type = gpu ? CL_DEVICE_TYPE_GPU : CL_DEVICE_TYPE_ACCELERATOR;
+    const bool cpu = std::getenv("GPU_NULL_PROCESSORS") != nullptr;
+    made->type = gpu ? CL_DEVICE_TYPE_GPU : cpu ? CL_DEVICE_TYPE_CPU : CL_DEVICE_TYPE_ACCELERATOR;
     made->all[0].memory = gpu ? cl_ulong{kDeviceMemory} : cl_ulong{1} << 30;
     made->all[1].memory = cl_ulong{256} << 20;
     made->devices = std::span(made->all).first(gpu ? 1 : 2);
@@ -173,6 +177,13 @@ cl_int extension_info(cl_device_info what, const Query& query) {
       return query.one(cl_bitfield{1u << 0 | 1u << 2 | 1u << 3});  // all but device-side enqueue
     case CL_DEVICE_COMMAND_BUFFER_REQUIRED_QUEUE_PROPERTIES_KHR:
       return query.one(cl_command_queue_properties{0});
+    case CL_DEVICE_HOST_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_CROSS_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL:
+      return query.one(cl_device_unified_shared_memory_capabilities_intel{
+          CL_UNIFIED_SHARED_MEMORY_ACCESS_INTEL});
     case CL_DEVICE_PCI_BUS_INFO_KHR:
       return query.one(cl_device_pci_bus_info_khr{1, 2, 3, 4});
     default:

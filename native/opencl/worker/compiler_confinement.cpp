@@ -55,16 +55,22 @@ std::string variable(const char* name) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
-// Folders of the libraries that are loaded: a driver has its compiler's files beside it.
-std::set<std::string> folders_of_libraries() {
-  std::set<std::string> folders;
+std::set<std::filesystem::path> loaded_libraries() {
+  std::set<std::filesystem::path> libraries;
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
     const auto slash = line.find('/');
     if (slash == std::string::npos || line.find(".so", slash) == std::string::npos) continue;
-    folders.insert(std::filesystem::path(line.substr(slash)).parent_path());
+    libraries.insert(line.substr(slash));
   }
-  return folders;
+  return libraries;
+}
+
+// Intel's runtime for processors asks on every thread that compiles where it lies itself. Its
+// kernels run in this process, so that the process's layout is no secret from whoever compiles
+// them; with any other driver it is one.
+bool finds_itself_by_its_maps(const std::string& library) {
+  return library.starts_with("libintelocl.so");
 }
 
 void add_each(const std::string& joined, std::vector<std::string>& places) {
@@ -98,7 +104,11 @@ std::vector<std::string> read_places() {
                                   "/dev/zero",
                                   "/dev/random",
                                   "/dev/urandom"};
-  for (const auto& folder : folders_of_libraries()) places.push_back(folder);
+  // A driver has its compiler's files beside it.
+  for (const auto& library : loaded_libraries()) {
+    places.push_back(library.parent_path());
+    if (finds_itself_by_its_maps(library.filename())) places.push_back("/proc/self/maps");
+  }
   add_each(variable("LIBOCL_PATH"), places);
   add_each(variable("LD_LIBRARY_PATH"), places);
   return places;

@@ -42,7 +42,7 @@ void Session::create_buffer(MemEntry& entry, const wire::CreateBuffer& m, const 
 cl_int Session::lay_over_svm(MemEntry& entry, const wire::CreateBuffer& m) {
   const SvmRange range = find_svm(*entry.context, m.svm, m.size);
   entry.svm = range.memory;
-  if (range.place == nullptr) return CL_INVALID_HOST_PTR;
+  if (range.place == nullptr || range.kind == AllocationKind::device) return CL_INVALID_HOST_PTR;
   cl_int status = CL_SUCCESS;
   entry.handle =
       clCreateBuffer(entry.context->handle, (m.flags & ~kHostAccess) | CL_MEM_USE_HOST_PTR, m.size,
@@ -51,7 +51,7 @@ cl_int Session::lay_over_svm(MemEntry& entry, const wire::CreateBuffer& m) {
 }
 
 cl_int Session::allocate(MemEntry& entry, const wire::CreateBuffer& m, const Bulk& contents) {
-  auto charge = charge_memory(*entry.context, m.size, m.confirm != 0);
+  auto charge = charge_memory(entry.context->gpu_mask, m.size, m.confirm != 0);
   if (charge == nullptr) return CL_MEM_OBJECT_ALLOCATION_FAILURE;
   const cl_context context = entry.context->handle;
   const cl_mem_flags flags = m.flags & ~kHostAccess;

@@ -56,6 +56,7 @@ void Session::handle(const wire::CreateContext& m, Incoming& incoming) {
   std::vector<std::shared_ptr<const SubDevices>> used;
   for (const auto& partition : entry->partitions) used.push_back(partition->sub_devices);
   hold_until_destroyed(entry->handle, used);
+  entry->usm = UsmDriver::of(devices_[entry->gpu].platform);
 }
 
 }  // namespace tessera::worker

@@ -56,7 +56,7 @@ void Session::create_image(MemEntry& entry, const wire::CreateImage& m, const Me
   }
   std::unique_ptr<Charge> charge;
   if (status == CL_SUCCESS && parent == nullptr) {
-    charge = charge_memory(*entry.context, shape.size, m.confirm != 0);
+    charge = charge_memory(entry.context->gpu_mask, shape.size, m.confirm != 0);
     if (charge == nullptr) status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
   }
   const bool filled = driver_copies(contents);

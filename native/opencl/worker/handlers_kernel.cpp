@@ -17,7 +17,9 @@ cl_int find_kernel(const ProgramEntry& program, const std::string& name,
 std::size_t record_bytes(const KernelEntry& kernel) {
   std::size_t bytes = 0;
   for (const auto& argument : kernel.arguments) bytes += argument.value.size();
-  for (const auto& record : kernel.exec_info) bytes += record.size();
+  for (const auto& [param, values] : kernel.exec_info) {
+    bytes += values.size() * sizeof(std::uint64_t);
+  }
   return bytes;
 }
 

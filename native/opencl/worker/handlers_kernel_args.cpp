@@ -108,6 +108,8 @@ cl_int Session::set_argument(KernelEntry& kernel, const NewArgument& to) {
       break;
     case ArgumentKind::svm:
       return set_svm_argument(kernel, to, arg);
+    case ArgumentKind::pointer:
+      return set_pointer_argument(kernel, to, arg);
   }
   if (status == CL_SUCCESS) keep_argument(kernel, to.index, std::move(argument));
   return status;
@@ -131,6 +133,22 @@ cl_int Session::set_svm_argument(KernelEntry& kernel, const NewArgument& to, con
   }
   if (status == CL_SUCCESS) keep_argument(kernel, to.index, std::move(argument));
   return status;
+}
+
+// By the extension any address may be set: a kernel need not follow what it is given, and one that
+// wants to follow an address of its own choice has other ways. So it is passed on like a number,
+// and needs no allocation that lives.
+cl_int Session::set_pointer_argument(KernelEntry& kernel, const NewArgument& to,
+                                     const ArgFacts& arg) {
+  if (arg.kind != ArgKind::buffer && arg.kind != ArgKind::unknown) return CL_INVALID_ARG_VALUE;
+  if (to.number == 0 && arg.kind == ArgKind::buffer) return set_svm_argument(kernel, to, arg);
+  const UsmDriver& driver = kernel.context->usm;
+  if (!driver) return CL_INVALID_OPERATION;
+  const cl_int status =
+      driver.set_argument(kernel.handle, to.index, reinterpret_cast<const void*>(to.number));
+  if (status != CL_SUCCESS) return status;
+  keep_argument(kernel, to.index, {.what = Argument::What::pointer, .number = to.number});
+  return CL_SUCCESS;
 }
 
 void Session::keep_argument(KernelEntry& kernel, std::uint32_t index, Argument argument) {
@@ -160,7 +178,7 @@ cl_int Session::set_arguments(KernelEntry& kernel, const wire::EnqueueNdRange& m
                    .index = m.arg_indices[i],
                    .number = m.arg_numbers[i],
                    .may_be_gone = true};
-    if (to.kind > ArgumentKind::svm) throw ProtocolError("an argument of no kind");
+    if (to.kind > ArgumentKind::pointer) throw ProtocolError("an argument of no kind");
     if (to.kind == ArgumentKind::value) {
       if (to.number > values.size()) throw ProtocolError("an argument longer than its bytes");
       to.value = values.first(to.number);
@@ -197,6 +215,12 @@ void Session::handle(const wire::SetKernelArgLocal& m, Incoming&) {
 void Session::handle(const wire::SetKernelArgSvm& m, Incoming&) {
   KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
   const NewArgument to{.kind = ArgumentKind::svm, .index = m.index, .number = m.address};
+  tell_argument(kernel, set_argument(kernel, to), m.kOpcode);
+}
+
+void Session::handle(const wire::SetKernelArgPointer& m, Incoming&) {
+  KernelEntry& kernel = objects_.get<KernelEntry>(m.kernel);
+  const NewArgument to{.kind = ArgumentKind::pointer, .index = m.index, .number = m.address};
   tell_argument(kernel, set_argument(kernel, to), m.kOpcode);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Shared virtual memory. The client knows an allocation by the address that the driver gave it
+// Shared virtual memory, and what unified shared memory (handlers_usm.cpp) has in common with it.
+// The client knows an allocation by the address that the driver gave it
 // here, because kernels may find that address in other memory; its own program has pages at the
 // same address, the very same pages where both sides can map them (svm_memory.h). A command in
 // flight, or a buffer over an allocation, keeps its memory: a client that frees too early gets old
@@ -13,9 +14,6 @@
 namespace tessera::worker {
 namespace {
 
-// What an allocation costs besides its record: allocations have no ids, so kMaxObjects does not
-// bound them, and this does.
-constexpr std::size_t kAllocationCost = 256;   // bytes
 constexpr std::uint32_t kMaxAlignment = 4096;  // bytes; no device announces more
 
 cl_int check_flags(cl_svm_mem_flags flags) {
@@ -37,9 +35,25 @@ bool has_svm(cl_device_id device, cl_svm_mem_flags flags) {
          (!atomics || (can & CL_DEVICE_SVM_ATOMICS) != 0);
 }
 
+cl_int CL_API_CALL free_svm(cl_context context, void* memory) {
+  clSVMFree(context, memory);
+  return CL_SUCCESS;
+}
+
 // Keeps `memory` until `event` has ended.
 void hold_until(Callbacks& callbacks, cl_event event, std::vector<std::shared_ptr<void>> memory) {
   callbacks.when_done(event, [held = std::move(memory)](cl_int) mutable { held.clear(); });
+}
+
+// The driver's functions by what lies in the ranges: those for unified memory take any other too.
+clEnqueueMemcpyINTEL_fn copier(const ContextEntry& context, const SvmRange& one,
+                               const SvmRange& other = {}) {
+  const bool unified = is_unified(one.kind) || is_unified(other.kind);
+  return unified ? context.usm.copy : clEnqueueSVMMemcpy;
+}
+
+clEnqueueMemFillINTEL_fn filler(const ContextEntry& context, const SvmRange& range) {
+  return is_unified(range.kind) ? context.usm.fill : clEnqueueSVMMemFill;
 }
 
 bool power_of_two(std::uint64_t value) {
@@ -54,13 +68,15 @@ SvmRange find_svm(const ContextEntry& context, std::uint64_t address, std::uint6
   --at;
   const std::uint64_t offset = address - at->first;
   if (offset >= at->second.size || size > at->second.size - offset) return {};
-  return {static_cast<std::byte*>(at->second.pointer()) + offset, at->second.memory};
+  return {static_cast<std::byte*>(at->second.pointer()) + offset, at->second.memory,
+          at->second.kind};
 }
 
-bool Session::scrub_svm(ContextEntry& context, std::uint64_t size,
+bool Session::scrub_svm(ContextEntry& context, AllocationKind kind, std::uint64_t size,
                         const std::shared_ptr<void>& memory) {
+  const clEnqueueMemFillINTEL_fn fill = is_unified(kind) ? context.usm.fill : clEnqueueSVMMemFill;
   const cl_int status = scrub(context, [&](cl_command_queue queue, cl_event* event) {
-    const cl_int filled = fill_svm(queue, memory.get(), size, event);
+    const cl_int filled = fill_svm(fill, queue, memory.get(), size, event);
     if (filled == CL_SUCCESS) hold_until(callbacks_, *event, {memory});
     return filled;
   });
@@ -90,21 +106,43 @@ void Session::handle(const wire::SvmAlloc& m, Incoming& incoming) {
   const std::size_t counted = record.size() + kAllocationCost;
   if (status == CL_SUCCESS && !objects_.recount(0, counted)) status = CL_OUT_OF_HOST_MEMORY;
   if (status != CL_SUCCESS) return answers_.reply(sequence, status);
-  auto charge = charge_memory(*context, message.size, true);
+  auto charge = charge_memory(context->gpu_mask, message.size, true);
   SvmMemory made;
   if (charge != nullptr) {
-    made = allocate_svm(context->handle, message, std::move(charge), channel_, share);
+    const DriverMemory driver{[&](std::uint64_t size) {
+                                return clSVMAlloc(context->handle, message.flags, size,
+                                                  message.alignment);
+                              },
+                              free_svm};
+    const bool fine = (message.flags & CL_MEM_SVM_FINE_GRAIN_BUFFER) != 0;
+    const Sharing sharing = !share ? Sharing::none
+                            : fine ? Sharing::always
+                                   : Sharing::where_possible;
+    made =
+        allocate_svm(context->handle, driver, message.size, std::move(charge), channel_, sharing);
   }
-  if (made.memory != nullptr && !scrub_svm(*context, message.size, made.memory)) made = {};
+  if (made.memory != nullptr &&
+      !scrub_svm(*context, AllocationKind::svm, message.size, made.memory)) {
+    made = {};
+  }
   if (made.memory == nullptr) {
     objects_.recount(counted, 0);
     return answers_.reply(sequence, CL_MEM_OBJECT_ALLOCATION_FAILURE);
   }
+  keep_allocation(*context, sequence, std::move(made),
+                  {.size = message.size,
+                   .kind = AllocationKind::svm,
+                   .memory = nullptr,
+                   .record = std::move(record),
+                   .counted = counted});
+}
+
+void Session::keep_allocation(ContextEntry& context, std::uint64_t sequence, SvmMemory made,
+                              SvmBlock block) {
   const std::uint64_t address = reinterpret_cast<std::uintptr_t>(made.memory.get());
   const std::array<std::uint64_t, 2> values{address, made.shared ? 1u : 0u};
-  context->svm.insert_or_assign(
-      address,
-      SvmBlock{message.size, message.flags, std::move(made.memory), std::move(record), counted});
+  block.memory = std::move(made.memory);
+  context.svm.insert_or_assign(address, std::move(block));
   answers_.reply(sequence, CL_SUCCESS, values);
 }
 
@@ -128,8 +166,8 @@ void Session::handle(const wire::SvmMemcpy& m, Incoming&) {
   if (distance < m.size) command.check(CL_MEM_COPY_OVERLAP);
   const cl_int status = command.run(
       [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
-        return clEnqueueSVMMemcpy(queue, CL_FALSE, to.place, from.place, m.size, count, list,
-                                  event);
+        return copier(command.context(), to, from)(queue, CL_FALSE, to.place, from.place, m.size,
+                                                   count, list, event);
       },
       true);
   if (status == CL_SUCCESS) hold_until(callbacks_, command.own_event(), {to.memory, from.memory});
@@ -145,8 +183,8 @@ void Session::handle(const wire::SvmMemfill& m, Incoming&) {
   }
   const cl_int status = command.run(
       [&](cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
-        return clEnqueueSVMMemFill(queue, range.place, m.pattern.data(), m.pattern.size(), m.size,
-                                   count, list, event);
+        return filler(command.context(), range)(queue, range.place, m.pattern.data(),
+                                                m.pattern.size(), m.size, count, list, event);
       },
       true);
   if (status == CL_SUCCESS) hold_until(callbacks_, command.own_event(), {range.memory});
@@ -159,8 +197,8 @@ void Session::handle(const wire::SvmRead& m, Incoming&) {
   read_into_bulk(command, {m.size, m.ticket, read_wait(m.blocking)},
                  [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                      cl_event* event) {
-                   const cl_int status = clEnqueueSVMMemcpy(queue, CL_FALSE, data, range.place,
-                                                            m.size, count, list, event);
+                   const cl_int status = copier(command.context(), range)(
+                       queue, CL_FALSE, data, range.place, m.size, count, list, event);
                    if (status == CL_SUCCESS) hold_until(callbacks_, *event, {range.memory});
                    return status;
                  });
@@ -174,8 +212,8 @@ void Session::handle(const wire::SvmWrite& m, Incoming& incoming) {
   write_from_bulk(command, incoming, size, false,
                   [&](cl_command_queue queue, std::byte* data, cl_uint count, const cl_event* list,
                       cl_event* event) {
-                    const cl_int status = clEnqueueSVMMemcpy(queue, CL_FALSE, range.place, data,
-                                                             size, count, list, event);
+                    const cl_int status = copier(command.context(), range)(
+                        queue, CL_FALSE, range.place, data, size, count, list, event);
                     if (status == CL_SUCCESS) hold_until(callbacks_, *event, {range.memory});
                     return status;
                   });

@@ -70,7 +70,37 @@ bool describe(cl_kernel kernel, cl_uint index, ArgFacts& arg) {
   return !arg.type_name.empty();
 }
 
-void find_args(cl_kernel kernel, std::span<const std::byte> zeros, KernelFacts& facts) {
+// A buffer of a program's context, made when first needed.
+class AnyBuffer {
+ public:
+  explicit AnyBuffer(cl_program program) : program_(program) {}
+  AnyBuffer(const AnyBuffer&) = delete;
+  AnyBuffer& operator=(const AnyBuffer&) = delete;
+  ~AnyBuffer() {
+    if (handle_ != nullptr) clReleaseMemObject(handle_);
+  }
+
+  cl_int offer(cl_kernel kernel, cl_uint index) {
+    cl_context context = nullptr;
+    cl_int status = CL_SUCCESS;
+    if (handle_ == nullptr) {
+      status = clGetProgramInfo(program_, CL_PROGRAM_CONTEXT, sizeof context, &context, nullptr);
+      if (status == CL_SUCCESS) {
+        handle_ = clCreateBuffer(context, CL_MEM_READ_WRITE, kBytes, nullptr, &status);
+      }
+    }
+    if (handle_ == nullptr) return status;
+    return clSetKernelArg(kernel, index, sizeof handle_, &handle_);
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 64;
+  cl_program program_;
+  cl_mem handle_ = nullptr;
+};
+
+void find_args(cl_kernel kernel, std::span<const std::byte> zeros, AnyBuffer& buffer,
+               KernelFacts& facts) {
   cl_uint count = 0;
   clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof count, &count, nullptr);
   facts.args.resize(count);
@@ -84,7 +114,8 @@ void find_args(cl_kernel kernel, std::span<const std::byte> zeros, KernelFacts& 
                         if (size > zeros.size()) return cl_int{CL_INVALID_ARG_SIZE};
                         return clSetKernelArg(kernel, i, size, zeros.data());
                       },
-                      [&](std::size_t size) { return clSetKernelArg(kernel, i, size, nullptr); }};
+                      [&](std::size_t size) { return clSetKernelArg(kernel, i, size, nullptr); },
+                      [&] { return buffer.offer(kernel, i); }};
     classify(facts.args[i], facts.described, probe, zeros.size());
   }
 }
@@ -164,6 +195,7 @@ std::shared_ptr<const ProgramFacts> find_facts(cl_program program,
                                                std::span<const NumberedDevice> devices,
                                                cl_int* error) {
   auto facts = std::make_shared<ProgramFacts>();
+  AnyBuffer buffer(program);  // outlives the kernels that may have it for an argument
   Kernels kernels;
   *error = make_kernels(program, kernels);
   const std::vector<std::byte> zeros(least_parameter_size(devices));
@@ -171,7 +203,7 @@ std::shared_ptr<const ProgramFacts> find_facts(cl_program program,
     KernelFacts found;
     found.name = kernel_text(kernel, CL_KERNEL_FUNCTION_NAME);
     found.attributes = kernel_text(kernel, CL_KERNEL_ATTRIBUTES);
-    find_args(kernel, zeros, found);
+    find_args(kernel, zeros, buffer, found);
     for (const NumberedDevice& device : devices) {
       found.work_group.push_back(find_work_group(kernel, device));
     }

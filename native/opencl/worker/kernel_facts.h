@@ -87,11 +87,12 @@ void send_facts(Answers& answers, std::uint64_t program, const ProgramFacts& fac
 // Bytes of an argument of the type `name`, if that is a scalar or vector of OpenCL C; else 0.
 std::uint64_t scalar_size(std::string_view name);
 
-// Offers an argument `size` bytes of zeros, or NULL with that size, and returns what the driver
-// says. Never with size 0, which some drivers do not survive.
+// Offers an argument `size` bytes of zeros, or NULL with that size, or the handle of a buffer that
+// lives, and returns what the driver says. Never with size 0, which some drivers do not survive.
 struct Probe {
   std::function<cl_int(std::size_t size)> zeros;
   std::function<cl_int(std::size_t size)> null;
+  std::function<cl_int()> buffer;
 };
 
 // Finds kind and size of an argument whose other facts are filled in, if `described`.

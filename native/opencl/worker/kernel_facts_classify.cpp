@@ -82,9 +82,11 @@ void classify_undescribed(ArgFacts& arg, const Probe& probe, std::uint64_t max_p
     arg.kind = ArgKind::sampler;
   } else {
     arg.size = probe_size(probe, max_parameter_size);
-    // Eight bytes and no name: could as well be a handle whose NULL the driver refuses by the wrong
-    // code. Nobody's bytes go there.
-    arg.kind = arg.size == 0 || arg.size == kHandle ? ArgKind::unknown : ArgKind::value;
+    // Eight bytes and no name: could as well be a handle of which the driver takes NULL, and then
+    // nobody's bytes go there. What takes a buffer's handle and is no buffer is a number.
+    const bool handle_or_number = arg.size == 0 || arg.size == kHandle;
+    const bool number = arg.size == kHandle && probe.buffer() == CL_SUCCESS;
+    arg.kind = handle_or_number && !number ? ArgKind::unknown : ArgKind::value;
     if (arg.kind == ArgKind::unknown) arg.size = 0;
   }
 }

@@ -3,14 +3,10 @@
 
 #include <algorithm>
 
-#include "opencl/worker/kernel_facts.h"
 #include "opencl/worker/nd_range.h"
 
 namespace tessera::worker {
-namespace {
 
-// The driver holds no reference of what a kernel's arguments name: it would follow a handle that
-// was released. So each is looked at before each launch, which costs a load, not a lookup.
 cl_int check_arguments(const KernelEntry& kernel, const WorkGroupFacts& on) {
   std::uint64_t local = on.local_memory;
   for (const auto& argument : kernel.arguments) {
@@ -19,8 +15,6 @@ cl_int check_arguments(const KernelEntry& kernel, const WorkGroupFacts& on) {
   }
   return local > on.device_local ? CL_OUT_OF_RESOURCES : CL_SUCCESS;
 }
-
-}  // namespace
 
 cl_int check_launch(const wire::EnqueueNdRange& m, const KernelEntry& kernel,
                     std::uint32_t device) {

@@ -138,7 +138,9 @@ std::shared_ptr<Entry> ObjectTable::take(Id id) {
   if (entry->kind == Kind::kernel) {
     const auto& kernel = static_cast<const KernelEntry&>(*entry);
     for (const auto& argument : kernel.arguments) record_bytes_ -= argument.value.size();
-    for (const auto& record : kernel.exec_info) record_bytes_ -= record.size();
+    for (const auto& [param, values] : kernel.exec_info) {
+      record_bytes_ -= values.size() * sizeof(std::uint64_t);
+    }
   }
   return entry;
 }

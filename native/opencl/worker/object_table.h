@@ -27,11 +27,13 @@
 #include <vector>
 
 #include "base/id_table.h"
+#include "opencl/allocation_kind.h"
 #include "opencl/worker/fences.h"
 #include "opencl/worker/flight.h"
 #include "opencl/worker/record.h"
 #include "opencl/worker/retained.h"
 #include "opencl/worker/scrub.h"
+#include "opencl/worker/usm_driver.h"
 #include "opencl/worker/validate.h"
 #include "wire/codec.h"
 
@@ -77,10 +79,14 @@ struct Entry {
   Record record;
 };
 
-// A block of shared virtual memory.
+// What an allocation costs besides its record: allocations have no ids, so kMaxObjects does not
+// bound them, and this does.
+inline constexpr std::size_t kAllocationCost = 256;  // bytes
+
+// A block of shared virtual or unified shared memory.
 struct SvmBlock {
   std::uint64_t size;  // bytes
-  cl_svm_mem_flags flags;
+  AllocationKind kind;
   // Frees the memory and gives its charge back when the last that lies over it is gone.
   std::shared_ptr<void> memory;
   Record record;
@@ -124,6 +130,7 @@ struct ContextEntry final : Entry {
   Scrubbing scrubbing;
   Fences fences;
   std::map<std::uint64_t, SvmBlock> svm;  // by the address that the client knows
+  UsmDriver usm;
 };
 
 struct EventEntry;
@@ -239,9 +246,9 @@ struct KernelEntry final : Entry {
   // argument, so an enqueue first looks whether the object still lives. Small, and without memory
   // of its own but for values: a program may set half a thousand of them for one step.
   struct Argument {
-    enum class What : std::uint8_t { unset, value, object, local, svm };
+    enum class What : std::uint8_t { unset, value, object, local, svm, pointer };
     What what = What::unset;
-    std::uint64_t number = 0;     // object: its id, 0 for NULL; local: bytes
+    std::uint64_t number = 0;     // object: its id, 0 for NULL; local: bytes; pointer: the address
     std::weak_ptr<void> lives{};  // what has to be there at a launch: the object's Entry, the block
     Record value{};               // its bytes; missing past a limit of the session
 
@@ -263,7 +270,8 @@ struct KernelEntry final : Entry {
   std::shared_ptr<const ProgramFacts> program_facts;
   const KernelFacts* facts = nullptr;  // within program_facts
   std::vector<Argument> arguments;
-  std::vector<Record> exec_info;
+  // What clSetKernelExecInfo was last given for each parameter.
+  std::map<std::uint32_t, std::vector<std::uint64_t>> exec_info;
   std::shared_ptr<Cost> cost = std::make_shared<Cost>();  // of a work-item
 };
 

@@ -44,6 +44,7 @@ bool is_replayable(wire::Opcode opcode) {
     case wire::Opcode::get_program_binary:
     case wire::Opcode::get_command_buffer_state:
     case wire::Opcode::svm_alloc:
+    case wire::Opcode::usm_alloc:
     case wire::Opcode::long_message_piece:
     case wire::Opcode::long_message:
       return false;

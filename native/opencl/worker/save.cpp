@@ -41,6 +41,11 @@ bool is_open(const EventEntry& event) {
 }
 
 // The message that sets the argument of this kernel.
+// What a session that is suspended has none of.
+bool names_allocations(std::uint32_t param) {
+  return param == CL_KERNEL_EXEC_INFO_SVM_PTRS || param == CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL;
+}
+
 Record message_of(const KernelEntry::Argument& argument, Id kernel, std::uint32_t index) {
   const auto addressed = [&](auto message) {
     message.kernel = kernel;
@@ -161,8 +166,8 @@ void Saver::check(const Entry& entry) {
     case Kind::context:
       if (!static_cast<const ContextEntry&>(entry).svm.empty()) {
         refuse(
-            "the program uses shared virtual memory, whose addresses no driver can give again: "
-            "suspend it when it has freed that memory");
+            "the program uses shared virtual or unified shared memory, whose addresses no driver "
+            "can give again: suspend it when it has freed that memory");
       }
       break;
     case Kind::program: {
@@ -258,6 +263,14 @@ void Saver::plan_kernel(const KernelEntry& kernel) {
   create.program = kernel.program->id;
   create.name = kernel.facts->name;
   makings_.emplace(kernel.serial, Making{record_of(create)});
+  for (const auto& [param, values] : kernel.exec_info) {
+    if (names_allocations(param)) continue;
+    wire::SetKernelExecInfo set;
+    set.kernel = kernel.id;
+    set.param = param;
+    set.values = values;
+    makings_.emplace(kernel.serial, Making{record_of(set)});
+  }
 }
 
 // A kernel's arguments are set by each recorded launch, and to what they are now in the end.
@@ -443,6 +456,7 @@ void Saver::write_arguments(const KernelEntry& kernel,
     // One that names what is gone cannot be launched with; nor can one that is not set.
     const bool usable = argument.launchable() &&
                         argument.what != KernelEntry::Argument::What::svm &&
+                        argument.what != KernelEntry::Argument::What::pointer &&
                         (argument.object() == nullptr || entries_.contains(argument.number));
     if (usable) {
       message(message_of(argument, kernel.id, i));

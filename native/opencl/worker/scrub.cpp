@@ -39,9 +39,10 @@ cl_int fill_image(cl_command_queue queue, cl_mem image, const MemShape& shape, c
                             event);
 }
 
-cl_int fill_svm(cl_command_queue queue, void* memory, std::uint64_t size, cl_event* event) {
+cl_int fill_svm(clEnqueueMemFillINTEL_fn fill, cl_command_queue queue, void* memory,
+                std::uint64_t size, cl_event* event) {
   const std::size_t pattern = pattern_of(size | reinterpret_cast<std::uintptr_t>(memory));
-  return clEnqueueSVMMemFill(queue, memory, kZeros.data(), pattern, size, 0, nullptr, event);
+  return fill(queue, memory, kZeros.data(), pattern, size, 0, nullptr, event);
 }
 
 void Scrubbing::replace(cl_event fill) {

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <CL/cl.h>
+#include <CL/cl_ext.h>
 
 #include <cstdint>
 
@@ -34,7 +35,8 @@ bool outlives_its_process(cl_device_id device);
 // driver's error, and then the object must not be given to the client.
 cl_int fill_buffer(cl_command_queue queue, cl_mem buffer, std::uint64_t size, cl_event* event);
 cl_int fill_image(cl_command_queue queue, cl_mem image, const MemShape& shape, cl_event* event);
-cl_int fill_svm(cl_command_queue queue, void* memory, std::uint64_t size, cl_event* event);
+cl_int fill_svm(clEnqueueMemFillINTEL_fn fill, cl_command_queue queue, void* memory,
+                std::uint64_t size, cl_event* event);
 
 // The last fill of a context, until it is known to have ended.
 class Scrubbing {

@@ -138,9 +138,8 @@ std::vector<Retained<cl_command_queue>> Session::retain_queues() const {
   return queues;
 }
 
-std::unique_ptr<Charge> Session::charge_memory(const ContextEntry& context, std::uint64_t bytes,
+std::unique_ptr<Charge> Session::charge_memory(std::uint32_t gpus, std::uint64_t bytes,
                                                bool answered) {
-  const std::uint32_t gpus = context.gpu_mask;
   if (!memory_.releases_pending()) return memory_.charge(gpus, bytes);
   if (auto charge = memory_.charge(gpus, bytes, false)) return charge;
   callbacks_.clear_buried();

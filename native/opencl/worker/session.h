@@ -56,6 +56,7 @@
 #include "opencl/worker/pinned_bulk.h"
 #include "opencl/worker/receiver.h"
 #include "opencl/worker/state.h"
+#include "opencl/worker/svm_memory.h"
 #include "opencl/worker/window_share.h"
 #include "transport/channel.h"
 
@@ -69,7 +70,7 @@ class HeaderTexts;  // header_texts.h
 struct NewArgument {
   ArgumentKind kind = ArgumentKind::value;
   std::uint32_t index = 0;
-  std::uint64_t number = 0;  // object: its id or 0; local: bytes; svm: the address or 0
+  std::uint64_t number = 0;  // object: its id or 0; local: bytes; svm, pointer: the address or 0
   wire::Blob value{};
   bool may_be_gone = false;  // what it names may have been released
 };
@@ -181,11 +182,10 @@ class Session {
 
   // A posted creation failed: `entry` is kept poisoned and the client is told.
   void poison(Entry& entry, cl_int status, wire::Opcode opcode);
-  // Memory for an object of `context`; null when the lease has none, even after waiting for
+  // Memory on each device of the mask; null when the lease has none, even after waiting for
   // releases that the driver still holds back. `answered`: the client waits for the answer, so that
   // later messages may be handled meanwhile.
-  std::unique_ptr<Charge> charge_memory(const ContextEntry& context, std::uint64_t bytes,
-                                        bool answered);
+  std::unique_ptr<Charge> charge_memory(std::uint32_t gpus, std::uint64_t bytes, bool answered);
   // The fresh memory of the object in `entry` becomes the client's: scrubbed, unless it is `filled`
   // with contents of the client's, and `charge` tied to it. On an error the object is released and
   // `handle` null.
@@ -290,7 +290,9 @@ class Session {
   TESSERA_HANDLES(SetKernelArgObject);
   TESSERA_HANDLES(SetKernelArgLocal);
   TESSERA_HANDLES(SetKernelArgSvm);
+  TESSERA_HANDLES(SetKernelArgPointer);
   TESSERA_HANDLES(SetKernelExecInfo);
+  TESSERA_HANDLES(GetSuggestedLocalSize);
   TESSERA_HANDLES(GetKernelSubGroupInfo);
   TESSERA_HANDLES(EnqueueNdRange);
   TESSERA_HANDLES(CreateUserEvent);
@@ -302,6 +304,7 @@ class Session {
   TESSERA_HANDLES(EnqueueNothing);
   TESSERA_HANDLES(WatchObject);
   TESSERA_HANDLES(SvmAlloc);
+  TESSERA_HANDLES(UsmAlloc);
   TESSERA_HANDLES(SvmFree);
   TESSERA_HANDLES(SvmMemcpy);
   TESSERA_HANDLES(SvmMemfill);
@@ -359,7 +362,13 @@ class Session {
   cl_int initialize(const MemEntry& image, const wire::Id3& origin, const wire::Id3& region,
                     const Bulk& pixels);
   // False: the driver refuses, and the memory must not become the client's.
-  bool scrub_svm(ContextEntry& context, std::uint64_t size, const std::shared_ptr<void>& memory);
+  bool scrub_svm(ContextEntry& context, AllocationKind kind, std::uint64_t size,
+                 const std::shared_ptr<void>& memory);
+  bool scrub_on(std::uint32_t device, ContextEntry& context, std::uint64_t size,
+                const std::shared_ptr<void>& memory);
+  // Answers with the address.
+  void keep_allocation(ContextEntry& context, std::uint64_t sequence, SvmMemory made,
+                       SvmBlock block);
   // The partition that the sub-device of this number belongs to. Throws ProtocolError.
   std::shared_ptr<PartitionEntry> partition_of(std::uint32_t number) const;
   void require_new_numbers(const wire::CreateSubDevices& m) const;
@@ -380,6 +389,7 @@ class Session {
   // Sets an argument; on an error it stays as it was.
   cl_int set_argument(KernelEntry& kernel, const NewArgument& to);
   cl_int set_svm_argument(KernelEntry& kernel, const NewArgument& to, const ArgFacts& arg);
+  cl_int set_pointer_argument(KernelEntry& kernel, const NewArgument& to, const ArgFacts& arg);
   void keep_argument(KernelEntry& kernel, std::uint32_t index, KernelEntry::Argument argument);
   void tell_argument(const KernelEntry& kernel, cl_int status, wire::Opcode opcode);
 

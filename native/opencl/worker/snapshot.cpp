@@ -99,6 +99,24 @@ cl_device_svm_capabilities reachable_svm(const Channel& channel, cl_device_id de
   return shares_pages(channel, device) ? kTogether : kApart;
 }
 
+// Of unified memory the program reaches what it shares pages with; of the system's own none.
+cl_bitfield reachable_usm(const Channel& channel, cl_device_id device, cl_device_info param) {
+  constexpr cl_bitfield kAll = ~cl_bitfield{0};
+  switch (param) {
+    case CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL:
+      return kAll;
+    case CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL:
+      return 0;
+    default:
+      return shares_pages(channel, device) ? kAll : 0;
+  }
+}
+
+bool is_about_usm(cl_device_info param) {
+  return param >= CL_DEVICE_HOST_MEM_CAPABILITIES_INTEL &&
+         param <= CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL;
+}
+
 bool query(cl_device_id device, cl_device_info param, std::vector<std::byte>& value) {
   std::size_t size = 0;
   constexpr std::size_t kLongest = 1024 * 1024;  // bytes; no fact is that long
@@ -113,6 +131,7 @@ void present(const Channel& channel, cl_device_id device, cl_device_info param,
              std::vector<std::byte>& value) {
   withhold(param, value);
   if (param == CL_DEVICE_SVM_CAPABILITIES) keep_only(value, reachable_svm(channel, device));
+  if (is_about_usm(param)) keep_only(value, reachable_usm(channel, device, param));
 }
 
 struct Facts {

@@ -3,7 +3,8 @@
 
 #include <unistd.h>
 
-#include "opencl/worker/object_table.h"
+#include "opencl/allocation_kind.h"
+#include "opencl/worker/retained.h"
 #include "opencl/worker/shared_pages.h"
 
 namespace tessera::worker {
@@ -20,16 +21,12 @@ std::uint64_t page_size() {
   return size;
 }
 
-std::uint64_t whole_pages(std::uint64_t bytes) {
-  return (bytes + page_size() - 1) & ~(page_size() - 1);
-}
-
-std::shared_ptr<void> from_driver(cl_context context, const wire::SvmAlloc& m, std::uint64_t size,
-                                  std::shared_ptr<Charge> charge) {
-  void* const pointer = clSVMAlloc(context, m.flags, size, m.alignment);
+std::shared_ptr<void> from_driver(cl_context context, const DriverMemory& driver,
+                                  std::uint64_t size, std::shared_ptr<Charge> charge) {
+  void* const pointer = driver.allocate(size);
   if (pointer == nullptr) return nullptr;
   auto held = std::make_shared<Holding>(Holding{Retained(context), std::move(charge)});
-  return {pointer, [held](void* memory) { clSVMFree(held->context.get(), memory); }};
+  return {pointer, [held, free = driver.free](void* memory) { free(held->context.get(), memory); }};
 }
 
 // The driver's memory with shared pages in the middle of it.
@@ -46,12 +43,14 @@ struct Shared {
   SharedPages pages;
 };
 
-std::shared_ptr<void> shared_from_driver(cl_context context, const wire::SvmAlloc& m,
-                                         std::shared_ptr<Charge> charge, Channel& channel) {
-  const std::uint64_t size = whole_pages(m.size);
-  auto whole = from_driver(context, m, size + page_size(), std::move(charge));
+std::shared_ptr<void> shared_from_driver(cl_context context, const DriverMemory& driver,
+                                         std::uint64_t bytes, std::shared_ptr<Charge> charge,
+                                         Channel& channel) {
+  const std::uint64_t size = whole_pages(bytes, page_size());
+  auto whole = from_driver(context, driver, size + page_size(), std::move(charge));
   if (whole == nullptr) return nullptr;
-  const std::uint64_t address = whole_pages(reinterpret_cast<std::uintptr_t>(whole.get()));
+  const std::uint64_t address =
+      whole_pages(reinterpret_cast<std::uintptr_t>(whole.get()), page_size());
   void* const first = reinterpret_cast<void*>(address);
   auto pages = SharedPages::lay_over(first, size);
   if (!pages) return nullptr;
@@ -69,14 +68,16 @@ bool shares_pages(const Channel& channel, cl_device_id device) {
   return channel.passes_descriptors() && (type & CL_DEVICE_TYPE_CPU) != 0;
 }
 
-SvmMemory allocate_svm(cl_context context, const wire::SvmAlloc& m, std::unique_ptr<Charge> charge,
-                       Channel& channel, bool share) {
+SvmMemory allocate_svm(cl_context context, const DriverMemory& driver, std::uint64_t size,
+                       std::unique_ptr<Charge> charge, Channel& channel, Sharing sharing) {
   const std::shared_ptr<Charge> held(std::move(charge));
-  if (share) {
-    if (auto memory = shared_from_driver(context, m, held, channel)) return {memory, true};
-    if ((m.flags & CL_MEM_SVM_FINE_GRAIN_BUFFER) != 0) return {};
+  if (sharing != Sharing::none) {
+    if (auto memory = shared_from_driver(context, driver, size, held, channel)) {
+      return {memory, true};
+    }
+    if (sharing == Sharing::always) return {};
   }
-  return {from_driver(context, m, m.size, held), false};
+  return {from_driver(context, driver, size, held), false};
 }
 
 }  // namespace tessera::worker

@@ -7,11 +7,12 @@
 
 namespace tessera::worker {
 
-// A piece of an allocation of shared virtual memory, which lives at least as long as `memory` is
-// held.
+// A piece of an allocation of shared virtual or unified shared memory, which lives at least as long
+// as `memory` is held.
 struct SvmRange {
   void* place = nullptr;  // null: no allocation has all of it
   std::shared_ptr<void> memory;
+  AllocationKind kind = AllocationKind::svm;
 };
 
 // Where the driver has [address, address + size). Addresses come from the wire; one that no live

@@ -70,12 +70,14 @@ void every_query_of_what_is_announced_is_answered() {
   const std::set<std::string> names = announced(pair.device());
   for (const char* name :
        {"cl_arm_core_id", "cl_ext_float_atomics", "cl_intel_device_attribute_query",
-        "cl_intel_subgroups", "cl_khr_fp64", "cl_khr_pci_bus_info", "cl_khr_spir"}) {
+        "cl_intel_subgroups", "cl_intel_unified_shared_memory", "cl_khr_fp64",
+        "cl_khr_pci_bus_info", "cl_khr_spir", "cl_khr_suggested_local_work_size"}) {
     CHECK(names.contains(name));
   }
   std::size_t asked = 0;
   for (const auto& each : extension::kAnnounceable) {
     if (!names.contains(std::string(each.name))) continue;
+    if (each.name == "cl_intel_unified_shared_memory") continue;
     for (const cl_device_info query : each.asks) {
       CHECK(answer(pair.device(), query) == driver_answer(driver, query));
       ++asked;
@@ -84,6 +86,23 @@ void every_query_of_what_is_announced_is_answered() {
   CHECK(asked >= 14);
   // Of a later revision, and this driver has it.
   CHECK(answer(pair.device(), 0x4108) == driver_answer(driver, 0x4108));
+}
+
+// Of unified memory only what the program does not look at: the device shares no pages with it.
+void what_memory_cannot_be_shared_is_not_announced() {
+  ClientPair pair(TransportKind::shm);
+  const auto can = [&](cl_device_info query) {
+    cl_device_unified_shared_memory_capabilities_intel value = 0;
+    CHECK(api::clGetDeviceInfo(pair.device(), query, sizeof value, &value, nullptr) == CL_SUCCESS);
+    return value;
+  };
+  CHECK(can(CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL) == CL_UNIFIED_SHARED_MEMORY_ACCESS_INTEL);
+  for (const cl_device_info query : {CL_DEVICE_HOST_MEM_CAPABILITIES_INTEL,
+                                     CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL,
+                                     CL_DEVICE_CROSS_DEVICE_SHARED_MEM_CAPABILITIES_INTEL,
+                                     CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL}) {
+    CHECK(can(query) == 0);
+  }
 }
 
 void what_is_not_answered_is_not_announced() {
@@ -143,6 +162,7 @@ void functions_are_found_by_name() {
 
 int main() {
   tessera::test::every_query_of_what_is_announced_is_answered();
+  tessera::test::what_memory_cannot_be_shared_is_not_announced();
   tessera::test::what_is_not_answered_is_not_announced();
   tessera::test::a_later_revision_is_announced_as_the_one_that_is_carried();
   tessera::test::revisions_with_other_parameters_are_not_announced();

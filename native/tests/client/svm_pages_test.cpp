@@ -74,6 +74,37 @@ void shared_pages_are_seen_on_both_sides() {
   CHECK(!is_mapped(at) && !is_mapped(at + kPage));
 }
 
+// Without a fault of this process: a system call is refused what it cannot read.
+bool is_readable(std::uintptr_t at) {
+  int ends[2];
+  CHECK(::pipe(ends) == 0);
+  const UniqueFd out(ends[0]), in(ends[1]);
+  return ::write(in.get(), reinterpret_cast<void*>(at), 1) == 1;
+}
+
+void a_place_alone_cannot_be_read() {
+  SvmPages pages;
+  const std::uintptr_t at = free_place(3);
+  CHECK(pages.take(at, 2 * kPage + 100, false));
+  CHECK(is_mapped(at) && !is_readable(at) && !is_readable(at + 2 * kPage));
+  // A neighbour's page is readable, as far as the two share it.
+  CHECK(pages.take(at + 2 * kPage + 200, 8));
+  CHECK(!is_readable(at + kPage) && is_readable(at + 2 * kPage));
+  pages.give_back(at, 2 * kPage + 100);
+  CHECK(!is_mapped(at) && is_readable(at + 2 * kPage));
+  pages.give_back(at + 2 * kPage + 200, 8);
+  CHECK(!is_mapped(at + 2 * kPage));
+}
+
+void addresses_that_no_program_has_need_no_place() {
+  SvmPages pages;
+  for (const std::uintptr_t at : {std::uintptr_t{1} << 47, std::uintptr_t{0xffff'8000'0000'0000}}) {
+    CHECK(pages.take(at, 4 * kPage, false));
+    pages.give_back(at, 4 * kPage);
+    CHECK(!pages.take(at, 4 * kPage, true));
+  }
+}
+
 }  // namespace
 }  // namespace tessera::client
 
@@ -82,5 +113,7 @@ int main() {
   a_page_of_two_ranges_stays_until_both_are_gone();
   a_taken_place_is_refused_and_left_as_it_was();
   shared_pages_are_seen_on_both_sides();
+  a_place_alone_cannot_be_read();
+  addresses_that_no_program_has_need_no_place();
   return 0;
 }

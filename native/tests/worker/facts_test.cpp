@@ -19,19 +19,22 @@ using worker::Probe;
 constexpr std::uint64_t kMaxParameter = 1024;
 
 // A driver that answers by tables; what is in none is CL_INVALID_ARG_SIZE.
-Probe driver(std::map<std::size_t, cl_int> zeros, std::map<std::size_t, cl_int> null) {
+Probe driver(std::map<std::size_t, cl_int> zeros, std::map<std::size_t, cl_int> null,
+             cl_int buffer = CL_INVALID_ARG_VALUE) {
   const auto answer = [](const std::map<std::size_t, cl_int>& table, std::size_t size) {
     const auto at = table.find(size);
     return at == table.end() ? cl_int{CL_INVALID_ARG_SIZE} : at->second;
   };
   return {[zeros, answer](std::size_t size) { return answer(zeros, size); },
-          [null, answer](std::size_t size) { return answer(null, size); }};
+          [null, answer](std::size_t size) { return answer(null, size); },
+          [buffer] { return buffer; }};
 }
 
 // As PoCL does for a type that it does not know.
 Probe takes_everything() {
   return {[](std::size_t) { return cl_int{CL_SUCCESS}; },
-          [](std::size_t) { return cl_int{CL_INVALID_ARG_VALUE}; }};
+          [](std::size_t) { return cl_int{CL_INVALID_ARG_VALUE}; },
+          [] { return cl_int{CL_SUCCESS}; }};
 }
 
 ArgFacts classified(const std::string& type, cl_kernel_arg_address_qualifier address,
@@ -94,8 +97,9 @@ void undescribed_arguments() {
   CHECK(kind(driver({{8, CL_INVALID_MEM_OBJECT}}, {})) == ArgKind::image);
   CHECK(kind(driver({{8, CL_INVALID_SAMPLER}}, {})) == ArgKind::sampler);
   CHECK(kind(driver({{4, CL_SUCCESS}}, {})) == ArgKind::value);
-  // Eight bytes could be a handle all the same.
+  // Eight bytes could be a handle all the same, unless any eight bytes are taken.
   CHECK(kind(driver({{8, CL_SUCCESS}}, {})) == ArgKind::unknown);
+  CHECK(kind(driver({{8, CL_SUCCESS}}, {}, CL_SUCCESS)) == ArgKind::value);
   CHECK(kind(takes_everything()) == ArgKind::unknown);
 }
 

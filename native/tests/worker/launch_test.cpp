@@ -140,7 +140,7 @@ void broken_lists_of_arguments_end_the_session() {
   };
   ends("a part of an argument", [](Brought& brought) { brought.kinds.pop_back(); });
   ends("a part of an argument", [](Brought& brought) { brought.numbers.push_back(1); });
-  ends("an argument of no kind", [](Brought& brought) { brought.kinds[2] = 4; });
+  ends("an argument of no kind", [](Brought& brought) { brought.kinds[2] = 5; });
   ends("longer than its bytes", [](Brought& brought) { brought.numbers[5] = 21; });
   ends("longer than its bytes", [](Brought& brought) { brought.numbers[1] = UINT64_MAX; });
   ends("bytes of no argument", [](Brought& brought) { brought.values.push_back({}); });
