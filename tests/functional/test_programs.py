@@ -8,17 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.host import Host
 from helpers.leases import real_host
-from helpers.programs import run_bare, run_leased
+from helpers.programs import Run, run_bare, run_leased
 from tessera import __version__
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 HASHCAT_CRACKED = 0
 CLPEAK_PARTS = [
