@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""piglit's OpenCL tests: every result, failures included, is on a lease what it is on the bare device.
+"""piglit's OpenCL tests: what passes on the bare device passes on a lease.
 
-Some 700 programs, each a process, and so a session, of its own. They are of three kinds: calls of the API
-with right and wrong arguments, programs of a device, and built-in functions with their results.
+Some 700 programs, each a process, and so a session, of its own, with 4,000 results: of calls of the API with
+right and wrong arguments, of programs of a device, and of built-in functions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from helpers.programs import Run, installed, run_bare, run_leased
 
 pytestmark = pytest.mark.slow
 
-LEAST = 600  # passed on the bare device, or something is wrong with the run
+LEAST = 4000  # passed on the bare device, or something is wrong with the run
 LIMIT = 3600.0
 
 
@@ -43,9 +43,9 @@ def results(run: Run, folder: Path) -> dict[str, str]:
     )
 
 
-def test_every_result_is_that_of_the_bare_device(host: Host, tmp_path: Path) -> None:
+def test_what_passes_on_the_bare_device_passes_on_a_lease(host: Host, tmp_path: Path) -> None:
     bare = results(run_bare, tmp_path / "bare")
-    assert sum(end == "pass" for end in bare.values()) >= LEAST
+    passed = {name for name, end in bare.items() if end == "pass"}
+    assert len(passed) >= LEAST, bare
     leased = results(partial(run_leased, host), tmp_path / "leased")
-    assert {name: end for name, end in leased.items() if bare.get(name) != end} == {}
-    assert leased.keys() == bare.keys()
+    assert {name: leased.get(name) for name in passed if leased.get(name) != "pass"} == {}
