@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves a box of water with OpenMM's OpenCL platform, and prints what comes of it.
 
-A program by itself, for the Python that has OpenMM: Debian's (python3-simtk). OpenMM itself prints, too. Forces are sums of integers
-there, so they do not depend on the order in which the device's work-groups end.
+A program by itself, for the Python that has OpenMM: Debian's (python3-simtk). OpenMM prints words of its own, too.
+Forces are sums of integers there, so they do not depend on the order in which the device's work-groups end.
 """
 
 from __future__ import annotations
