@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 LIMIT = 1200.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
-# Sums, products, triangles, batches and copies; what takes the device minutes to compile is left out.
+# Sums, products, triangles and copies; what takes the device minutes to compile is left out.
 ROUTINES = [
     "xaxpy",
     "xdot",
@@ -60,7 +60,7 @@ def host() -> Iterator[Host]:
 
 
 def marks(run: Run, routine: str) -> list[str]:
-    """What one of CLBlast's tests says, but for the addresses in it."""
+    """What one of CLBlast's tests says, without its colours."""
     program = installed(f"clblast_test_{routine}", "clblast-tests")
     done = run(program, limit=LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
