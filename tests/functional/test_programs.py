@@ -8,17 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.host import Host
 from helpers.leases import real_host
-from helpers.programs import run_bare, run_leased
+from helpers.programs import Run, installed, run_bare, run_leased
 from tessera import __version__
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 HASHCAT_CRACKED = 0
 CLPEAK_PARTS = [
@@ -165,3 +163,17 @@ def test_hashcat_cracks_what_it_cracks_on_the_bare_device(host: Host, tmp_path: 
     assert f"{digest}:tile" in leased.stdout, leased.stdout + leased.stderr
     assert (leased.returncode, leased.stdout) == (bare.returncode, bare.stdout)
     assert leased.returncode == HASHCAT_CRACKED
+
+
+@pytest.mark.slow
+def test_hcxkeys_derives_the_keys_that_the_standard_says(host: Host, tmp_path: Path) -> None:
+    """PBKDF2 of IEEE 802.11i, 4,096 rounds of HMAC-SHA1: Python's own library knows the right answers."""
+    passwords = [f"tile number {n}" for n in range(300)]
+    (tmp_path / "words").write_text("".join(f"{word}\n" for word in passwords))
+    program = installed("wlangenpmkocl", "hcxkeys")
+    options = ("-e", "tessera", "-i", str(tmp_path / "words"), "-a", str(tmp_path / "keys"))
+    done = run_leased(host, program, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "keys").read_text().split() == [
+        hashlib.pbkdf2_hmac("sha1", word.encode(), b"tessera", 4096, 32).hex() for word in passwords
+    ]

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,14 +24,12 @@ import pytest
 
 from helpers.host import Host
 from helpers.leases import real_host
-from helpers.programs import CACHE, run_bare, run_leased
+from helpers.programs import CACHE, Run, run_bare, run_leased
 
 VERSION = importlib.metadata.version("pyopencl")
 QUICK = ("test_wrapper.py", "test_enqueue_copy.py", "test_arrays_in_structs.py", "test_clrandom.py")
 LEASE = ("--fraction", "1/4", "--identity", "device")
 LEAST = {"quick": 60, "full": 250}  # passed on the bare device, or something is wrong with the run
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".cache"
 BARE_VENDORS = "/etc/OpenCL/vendors"
 
+# run_bare, or run_leased with its host.
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
 
 def native(name: str) -> str:
     """The path of a native test program; a test never passes for want of one."""
@@ -23,6 +27,16 @@ def native(name: str) -> str:
     if not path.is_file():
         pytest.fail(f"{path} is not there: run `make test`, which builds it.", pytrace=False)
     return str(path)
+
+
+def installed(name: str, package: str = "") -> str:
+    """The path of a program that only slow tests use; skips the test where it is not installed."""
+    path = shutil.which(name)
+    if not path:
+        pytest.skip(
+            f"{name} is not installed: `apt-get install {package or name}`, or run `scripts/setup slow`."
+        )
+    return path
 
 
 def kernel_cache() -> str:
