@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         importlib.util.find_spec("cv2") is None,
-        reason="OpenCV is not installed: `pip install opencv-python-headless`, or `make setup`.",
+        reason="OpenCV is not installed: run `scripts/setup slow`.",
     ),
 ]
 

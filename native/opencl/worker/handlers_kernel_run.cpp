@@ -14,7 +14,6 @@
 namespace tessera::worker {
 namespace {
 
-
 bool has_sub_groups(cl_device_id device) {
   cl_uint count = 0;
   return clGetDeviceInfo(device, CL_DEVICE_MAX_NUM_SUB_GROUPS, sizeof count, &count, nullptr) ==
