@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <span>
 
@@ -48,6 +49,8 @@ Host& host() {
     register_handle(&made->platform, Kind::platform);
     const bool gpu = has_device_memory();
     made->type = gpu ? CL_DEVICE_TYPE_GPU : CL_DEVICE_TYPE_ACCELERATOR;
+    // As one that computes on the cores of the host.
+    if (std::getenv("TESSERA_NULL_CPU") != nullptr) made->type = CL_DEVICE_TYPE_CPU;
     made->all[0].memory = gpu ? cl_ulong{kDeviceMemory} : cl_ulong{1} << 30;
     made->all[1].memory = cl_ulong{256} << 20;
     made->devices = std::span(made->all).first(gpu ? 1 : 2);

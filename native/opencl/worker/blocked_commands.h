@@ -47,6 +47,7 @@ struct Blocked {
   std::shared_ptr<PinnedBulk::Payload> payload;
   std::shared_ptr<QueueEntry> queue;
   std::shared_ptr<EventEntry> event;          // of the command; null where the client has none
+  std::weak_ptr<Completion> completion;       // of the command, where there is one
   std::vector<std::shared_ptr<Entry>> waits;  // the events of its wait-list
   std::vector<std::shared_ptr<Entry>> uses;   // memory and other objects, also as arguments
   std::shared_ptr<KernelEntry> kernel;

@@ -53,6 +53,7 @@ ContextEntry::~ContextEntry() {
 }
 
 QueueEntry::~QueueEntry() {
+  if (last != nullptr) clReleaseEvent(last);
   if (handle != nullptr) clReleaseCommandQueue(handle);
 }
 
