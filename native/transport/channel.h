@@ -151,12 +151,17 @@ class Channel {
   // Takes the next message. One thread at a time (the caller's business). Throws ChannelClosed when
   // the peer is gone and everything it sent has been received.
   virtual Received receive(Incoming& into, Wait wait) = 0;
-  // Asked at the beginning of each nap, by the receiving thread. To be set before the first
-  // receive(); carriers that know no naps take no notice.
-  virtual void nap_for(std::function<std::chrono::nanoseconds()> /*length*/) {}
+  // Asked at the beginning of each nap, by the receiving thread, and called when one has ended
+  // without a message. To be set before the first receive(); carriers that know no naps take no
+  // notice.
+  virtual void nap_for(std::function<std::chrono::nanoseconds()> /*length*/,
+                       std::function<void()> /*ended*/ = {}) {}
   // Ends a receive() that waits in another thread, early and with `timeout`; any thread. Where none
   // waits, the next one does not wait.
   virtual void interrupt() = 0;
+  // The same in no hurry: a nap is left to end by itself, unless a receiver that waits anew and may
+  // spin would likely get a message in the spin.
+  virtual void nudge() { interrupt(); }
 
   // Called again and again while send() or reserve() waits for room. The client drains what the
   // worker sent in it: the worker may itself wait for room, and one of the two has to give way.

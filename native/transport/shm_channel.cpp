@@ -3,6 +3,8 @@
 
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "base/clock.h"
 #include "base/futex.h"
 #include "transport/liveness.h"
@@ -157,13 +159,20 @@ std::uint64_t ShmChannel::send(std::uint16_t opcode, std::span<const std::byte> 
   counters_.sent(sizeof header + header.fields_size + header.bulk_size);
   // Bulk keeps room of the arena for as long as it lies.
   SharedWord& sleeps = tx_control_->ring.consumer_sleeps;
-  if (header.bulk_in == BulkIn::apart || !is_napping(sleeps)) wake(sleeps);
+  if (header.bulk_in == BulkIn::apart || !is_napping(sleeps)) {
+    wake(sleeps);
+  } else {
+    left_napping_.store(true);
+  }
   look_after_peer();
   return header.sequence;
 }
 
+// Only out of a nap: who was woken by a send may have taken the message and sleep again by now.
 void ShmChannel::flush() {
-  wake(tx_control_->ring.consumer_sleeps);
+  if (left_napping_.load(std::memory_order_relaxed) && left_napping_.exchange(false)) {
+    wake(tx_control_->ring.consumer_sleeps);
+  }
 }
 
 // A program that only posts never waits, and so would fill the ring before it learnt that nobody
@@ -251,15 +260,16 @@ bool ShmChannel::take(Incoming& into) {
   return true;
 }
 
-bool ShmChannel::spin_for_record(std::int64_t budget_ns) {
+void ShmChannel::spin_for_record(std::int64_t budget_ns) {
   const std::int64_t until = monotonic_ns() + budget_ns;
   do {
     for (int i = 0; i < 64; ++i) {
-      if (consumer_.has_record()) return true;
+      if (consumer_.has_record()) return spin_.record(true);
       cpu_relax();
     }
-  } while (!interrupted_ && !closed_ && monotonic_ns() < until);
-  return false;
+    if (interrupted_ || closed_) return;
+  } while (monotonic_ns() < until);
+  spin_.record(false);
 }
 
 Received ShmChannel::receive(Incoming& into, Wait wait) {
@@ -270,14 +280,17 @@ Received ShmChannel::receive(Incoming& into, Wait wait) {
 }
 
 Received ShmChannel::wait_for(Incoming& into, Wait wait) {
-  const std::int64_t begin = monotonic_ns();
   const Deadline deadline(wait.timeout);
-  const std::int64_t spin_ns = wait.spin ? deadline.left_ns(spin_.budget_ns()) : 0;
-  if (spin_ns != 0) spin_for_record(spin_ns);
+  if (wait.spin && wait.timeout.count() > 0 && spin_.is_due()) {
+    spin_for_record(deadline.left_ns(AdaptiveSpin::kBudgetNs));
+  }
   SharedWord& word = rx_control_->ring.consumer_sleeps;
+  bool napped = false;
   for (std::int64_t nap = wait.nap ? nap_length_().count() : 0;; nap = 0) {
     const std::uint32_t how = nap != 0 ? kNapping : kAsleep;
     announce_sleep(word, how);
+    // Behind the announcement: who nudges from here on wakes.
+    if (std::exchange(napped, nap != 0) && nap_ended_) nap_ended_();
     const bool ready = consumer_.has_record();
     const bool interrupted = !ready && interrupted_.exchange(false);
     const std::int64_t left = deadline.left_ns(kSlice);
@@ -285,7 +298,6 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
       cancel_sleep(word);
       check_open();
       if (!ready && monotonic_ns() - peer_checked_ns_ > kLookEvery) check_peer_left_more();
-      if (wait.timeout.count() > 0 && !interrupted) spin_.record(monotonic_ns() - begin);
       return take(into) ? Received::message : Received::timeout;
     }
     // After a nap without a message comes a sleep, and with it the look.
@@ -296,8 +308,14 @@ Received ShmChannel::wait_for(Incoming& into, Wait wait) {
   }
 }
 
-void ShmChannel::nap_for(std::function<std::chrono::nanoseconds()> length) {
+void ShmChannel::nap_for(std::function<std::chrono::nanoseconds()> length,
+                         std::function<void()> ended) {
   nap_length_ = std::move(length);
+  nap_ended_ = std::move(ended);
+}
+
+void ShmChannel::nudge() {
+  if (!is_napping(rx_control_->ring.consumer_sleeps) || spin_.is_due()) interrupt();
 }
 
 void ShmChannel::interrupt() {

@@ -44,8 +44,10 @@ class ShmChannel final : public Channel {
   std::uint64_t send(std::uint16_t opcode, std::span<const std::byte> fields, Bulk bulk) override;
   void flush() override;
   Received receive(Incoming& into, Wait wait) override;
-  void nap_for(std::function<std::chrono::nanoseconds()> length) override;
+  void nap_for(std::function<std::chrono::nanoseconds()> length,
+               std::function<void()> ended) override;
   void interrupt() override;
+  void nudge() override;
   void on_stall(std::function<void()> handler) override;
   int liveness_fd() const override { return hangup_watch_.get(); }
   void close() noexcept override;
@@ -70,7 +72,7 @@ class ShmChannel final : public Channel {
   bool run_stall_handler();
 
   bool take(Incoming& into);
-  bool spin_for_record(std::int64_t budget_ns);
+  void spin_for_record(std::int64_t budget_ns);
   Received wait_for(Incoming& into, Wait wait);
   void check_peer_left_more();
   bool peer_is_gone();
@@ -99,6 +101,7 @@ class ShmChannel final : public Channel {
   RingProducer producer_;
   std::uint64_t next_to_send_ = 1;
   std::atomic<std::int64_t> sender_looked_ns_{0};
+  std::atomic<bool> left_napping_{false};  // a message was sent and its receiver not woken
   ArenaSender arena_;
 
   RingConsumer consumer_;
@@ -107,6 +110,7 @@ class ShmChannel final : public Channel {
   AdaptiveSpin spin_;
   std::int64_t peer_checked_ns_ = 0;
   std::function<std::chrono::nanoseconds()> nap_length_ = [] { return kShortNap; };
+  std::function<void()> nap_ended_;
 
   std::mutex handler_mutex_;
   std::function<void()> stall_handler_;

@@ -52,6 +52,8 @@ class StreamChannel final : public Channel {
   void flush() override;
   Received receive(Incoming& into, Wait wait) override;
   void interrupt() override;
+  // The next message will do: nobody naps here, and a wake would be for that alone.
+  void nudge() override {}
   void on_stall(std::function<void()> handler) override;
   void on_place(Place place) override;
   int liveness_fd() const override { return hangup_watch_.get(); }

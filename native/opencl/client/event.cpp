@@ -32,6 +32,7 @@ Event::Event(Session& session, Context& context)
       status_(CL_SUBMITTED),
       subscribed_(kEveryState) {
   session.unfinished().add_event();
+  session.unfinished().add_unset();
 }
 
 Event::~Event() {
@@ -139,6 +140,7 @@ void Event::set_user_status(cl_int status) {
   message.status = status;
   session().post(message);
   session().flush();
+  session().unfinished().end_unset();
 }
 
 void Event::add_callback(cl_int state, tessera_event_callback function, void* user_data) {

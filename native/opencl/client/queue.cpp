@@ -74,6 +74,12 @@ cl_int finish_in_worker(Queue& queue) {
   return queue.session().call(message).status;
 }
 
+// No thread of the worker waits for the answer, whatever their number.
+bool is_prompt(Queue& queue) {
+  return (queue.device().type() & CL_DEVICE_TYPE_CPU) != 0 && queue.in_order() &&
+         !queue.session().unfinished().unset();
+}
+
 // By a marker behind everything, whose end the worker pushes.
 void finish_by_marker(Queue& queue) {
   cl_event handle = nullptr;
@@ -96,7 +102,8 @@ cl_int finish(Queue& queue) {
   }
   cl_int status = CL_SUCCESS;
   const Session::Waiter here(queue.session());
-  if (!here.alone() && !queue.has_failure()) {
+  const bool asks = here.alone() || is_prompt(queue) || queue.has_failure();
+  if (!asks) {
     try {
       finish_by_marker(queue);
     } catch (const SessionLost&) {
@@ -105,7 +112,7 @@ cl_int finish(Queue& queue) {
       queue.note_failure();
     }
   }
-  if (here.alone() || queue.has_failure()) status = finish_in_worker(queue);
+  if (asks || queue.has_failure()) status = finish_in_worker(queue);
   queue.session().wait_until([&] { return queue.reads_arrived(number); });
   queue.set_complete(number);
   return status;

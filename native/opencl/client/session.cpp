@@ -186,27 +186,23 @@ bool Session::wait(Condition done, Deadline deadline) {
   if (done()) return true;
   flush();
   std::unique_lock lock(waiting_mutex_);
-  while (!done()) {
-    if (lost()) throw SessionLost();
-    if (std::chrono::steady_clock::now() >= deadline) return false;
+  while (!done() && !lost() && std::chrono::steady_clock::now() < deadline) {
     if (!leading_) {
       leading_ = true;
       lock.unlock();
       lead(done, deadline);
       lock.lock();
       leading_ = false;
-      if (followers_ != 0) waiting_.notify_all();
     } else {
-      ++followers_;
-      if (deadline == kForEver) {
-        waiting_.wait(lock);
-      } else {
-        waiting_.wait_until(lock, deadline);
-      }
-      --followers_;
+      followers_.wait(lock, done, deadline);
     }
   }
-  return true;
+  const bool holds = done();
+  const bool gone = lost();
+  // Who was to lead next may be this one, which leaves.
+  if (!leading_) followers_.wake_done_and_next(std::move(lock));
+  if (!holds && gone) throw SessionLost();
+  return holds;
 }
 
 void Session::lead(Condition done, Deadline deadline) {
@@ -220,8 +216,7 @@ void Session::lead(Condition done, Deadline deadline) {
     }
     if (!receive_one(patience)) continue;
     send_parked();
-    const std::lock_guard lock(waiting_mutex_);
-    if (followers_ != 0) waiting_.notify_all();
+    followers_.wake_done(std::unique_lock(waiting_mutex_));
   }
   leading_for = nullptr;
 }
@@ -235,9 +230,9 @@ void Session::drain() {
   while (receive_one(kNoWait)) {
   }
   {
-    const std::lock_guard lock(waiting_mutex_);
+    std::unique_lock lock(waiting_mutex_);
     leading_ = false;
-    if (followers_ != 0) waiting_.notify_all();
+    followers_.wake_done_and_next(std::move(lock));
   }
   if (leading_for == nullptr) send_parked();
 }
@@ -292,9 +287,9 @@ bool Session::handling_message() {
 
 void Session::wake_waiting() noexcept {
   if (handling) return;  // the leader looks at every condition after each message
-  const std::lock_guard lock(waiting_mutex_);
-  if (followers_ != 0) waiting_.notify_all();
+  std::unique_lock lock(waiting_mutex_);
   if (leading_) channel_->interrupt();
+  followers_.wake_all(std::move(lock));
 }
 
 bool Session::device_idle() {
@@ -453,9 +448,9 @@ void Session::run_if_gone(wire::Id id) {
 void Session::lose(const std::string& why) noexcept {
   {
     // Under the lock: a thread that is about to sleep sees it, or is woken.
-    const std::lock_guard lock(waiting_mutex_);
+    std::unique_lock lock(waiting_mutex_);
     if (lost_.exchange(true, std::memory_order_acq_rel)) return;
-    waiting_.notify_all();
+    followers_.wake_all(std::move(lock));
   }
   channel_->close();
   if (forked_away()) return;

@@ -5,8 +5,8 @@
 // Sending: any thread encodes on its stack and sends; nothing of the session is locked meanwhile.
 //
 // Receiving: whichever thread waits for something becomes the leader, takes messages off the
-// channel and handles them, its own answer and everybody else's; further waiting threads sleep on a
-// condition variable and one of them leads when the leader has what it wanted. A receiving thread
+// channel and handles them, its own answer and everybody else's; further waiting threads sleep and
+// one of them leads when the leader has what it wanted (followers.h). A receiving thread
 // of its own was refused: it costs one more wake-up for every answer. Handling a message never
 // waits, never runs the program's code and never sends: objects whose last hold goes then are
 // parked and released to the worker afterwards.
@@ -21,7 +21,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,6 +40,7 @@
 #include "opencl/client/build_list.h"
 #include "opencl/client/callback_thread.h"
 #include "opencl/client/device.h"
+#include "opencl/client/followers.h"
 #include "opencl/client/object.h"
 #include "opencl/client/svm_table.h"
 #include "opencl/client/unfinished.h"
@@ -58,20 +58,6 @@ struct Reply {
   std::vector<std::uint64_t> values;
   std::vector<std::byte> data;
   Bulk bulk;  // only ever copied out of: a hostile worker can change it at any time
-};
-
-// Refers to a callable for the length of a call, without owning or allocating.
-class Condition {
- public:
-  template <class Callable>
-  Condition(const Callable& callable)  // NOLINT: meant to convert
-      : object_(&callable),
-        call_([](const void* at) -> bool { return (*static_cast<const Callable*>(at))(); }) {}
-  bool operator()() const { return call_(object_); }
-
- private:
-  const void* object_;
-  bool (*call_)(const void*);
 };
 
 class Session {
@@ -291,8 +277,7 @@ class Session {
 
   std::atomic<std::size_t> waiters_{0};
   std::mutex waiting_mutex_;
-  std::condition_variable waiting_;
-  std::size_t followers_ = 0;
+  Followers followers_;
   bool leading_ = false;
   Incoming incoming_;  // the leader's
 

@@ -18,6 +18,10 @@ class Unfinished {
   // Events that the program may ask, and that are not known to have ended.
   void add_event() { events_.fetch_add(1, std::memory_order_relaxed); }
   void end_event() { events_.fetch_sub(1, std::memory_order_relaxed); }
+  // Events that only the program sets, and has not.
+  void add_unset() { unset_.fetch_add(1, std::memory_order_relaxed); }
+  void end_unset() { unset_.fetch_sub(1, std::memory_order_relaxed); }
+  bool unset() const { return unset_.load(std::memory_order_relaxed) != 0; }
   // Reads whose bytes have not arrived.
   void add_read() { reads_.fetch_add(1, std::memory_order_relaxed); }
   void end_read() { reads_.fetch_sub(1, std::memory_order_relaxed); }
@@ -34,6 +38,7 @@ class Unfinished {
 
  private:
   std::atomic<std::size_t> events_{0};
+  std::atomic<std::size_t> unset_{0};
   std::atomic<std::size_t> reads_{0};
   std::atomic<bool> visible_kernels_{false};
 };

@@ -48,6 +48,7 @@ struct Blocked {
   std::shared_ptr<PinnedBulk::Payload> payload;
   std::shared_ptr<QueueEntry> queue;
   std::shared_ptr<EventEntry> event;           // of the command; null where the client has none
+  std::weak_ptr<Completion> completion;        // of the command, where there is one
   std::vector<std::shared_ptr<Entry>> waits;   // the events of its wait-list
   std::vector<Retained<cl_event>> also_waits;  // what the session put into its wait-list besides
   // Blocked commands that it was enqueued behind, in its queue or by its wait-list.

@@ -106,12 +106,14 @@ void Callbacks::watch(const std::shared_ptr<EventEntry>& event) {
   watch(completion);
 }
 
-void Callbacks::watch(const std::shared_ptr<Completion>& completion) {
-  ask(completion->handle.get(), CL_COMPLETE, {completion}, [this, completion](cl_int status) {
-    Held held = completions_.tell_end(completion, status);
-    answers_.channel().flush();
-    return held;
-  });
+void Callbacks::watch(const std::shared_ptr<Completion>& completion, std::function<void()> then) {
+  ask(completion->handle.get(), CL_COMPLETE, {completion},
+      [this, completion, then = std::move(then)](cl_int status) {
+        Held held = completions_.tell_end(completion, status);
+        answers_.channel().flush();
+        if (then) then();
+        return held;
+      });
 }
 
 void Callbacks::watch_states(const std::shared_ptr<EventEntry>& event) {
@@ -150,6 +152,10 @@ void Callbacks::report_state(EventEntry& event, cl_int status) {
   message.status = status;
   answers_.push(message);
   answers_.channel().flush();
+}
+
+void Callbacks::when_ended(cl_event event, std::function<Held(cl_int)> done) {
+  ask(event, CL_COMPLETE, {std::make_shared<Retained<cl_event>>(event)}, std::move(done));
 }
 
 void Callbacks::when_done(cl_event event, std::function<void(cl_int)> done) {

@@ -33,8 +33,8 @@ class Callbacks {
 
   // The client hears of the event's end when it ends, unasked. Twice is once.
   void watch(const std::shared_ptr<EventEntry>& event);
-  // The same for a read.
-  void watch(const std::shared_ptr<Completion>& read);
+  // The same for a read; `then` runs when the client has been told.
+  void watch(const std::shared_ptr<Completion>& read, std::function<void()> then = {});
   // event_state is sent for CL_SUBMITTED and CL_RUNNING.
   void watch_states(const std::shared_ptr<EventEntry>& event);
   // The end of an event whose end Completions does not know of: a user event's, or that of a
@@ -44,6 +44,9 @@ class Callbacks {
   // Calls `done(status)` on a thread of the driver, or here, when the event ends; `event` is kept
   // until then. If the driver refuses, `done` is called here with its error.
   void when_done(cl_event event, std::function<void(cl_int status)> done);
+
+  // The same; what `done` returns and holds goes as what tells an end does, in clear_buried.
+  void when_ended(cl_event event, std::function<Completions::Held(cl_int status)> done);
 
   // Keeps a reference of `event` until it has ended.
   void keep_until_done(cl_event event) {

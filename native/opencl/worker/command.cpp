@@ -117,6 +117,11 @@ void Command::launch(const std::shared_ptr<CommandBufferEntry>& buffer) {
 
 void Command::succeeded() {
   session_.count_command(*queue_);
+  if (queue_->keeps_last() && event_ != nullptr) {
+    clRetainEvent(event_);
+    if (queue_->last != nullptr) clReleaseEvent(queue_->last);
+    queue_->last = event_;
+  }
   if (event_id_ == 0) return;
   // The table refuses past its limit; the command runs all the same, and its event is reported at
   // once.
@@ -197,7 +202,9 @@ void Command::let_go() {
 
 void Command::announce() {
   if (entry_ == nullptr) return;
-  session_.completions().add(event_, entry_);
+  const auto blocked = blocked_.lock();
+  const auto completion = session_.completions().add(event_, entry_, blocked != nullptr);
+  if (blocked != nullptr) blocked->completion = completion;
   if (entry_->profiling) session_.callbacks().watch(entry_);
 }
 

@@ -60,7 +60,8 @@ class Command {
     if (status_ == CL_SUCCESS) {
       if (followed_) foresee();
       Gate* const gate = gate_before();
-      const bool wants = own_event || event_id_ != 0 || followed_ || gate != nullptr;
+      const bool wants =
+          own_event || event_id_ != 0 || followed_ || gate != nullptr || queue_->keeps_last();
       status_ = call(queue_->handle, static_cast<cl_uint>(waits_),
                      waits_ != 0 ? wait_list() : nullptr, wants ? &event_ : nullptr);
       if (gate != nullptr) tell(*gate, {event_, cost_, units_, estimate_ns_});

@@ -46,30 +46,37 @@ cl_int Completion::status() const {
   return known <= CL_COMPLETE ? known : status_of(handle.get());
 }
 
-std::shared_ptr<Completion> Completions::add(cl_event handle, std::shared_ptr<EventEntry> event) {
-  return insert(std::make_shared<Completion>(handle, false), std::move(event));
+std::shared_ptr<Completion> Completions::add(cl_event handle, std::shared_ptr<EventEntry> event,
+                                             bool blocked) {
+  return insert(std::make_shared<Completion>(handle, false), std::move(event), blocked);
 }
 
 std::shared_ptr<Completion> Completions::add_read(cl_event handle,
                                                   std::shared_ptr<EventEntry> event,
                                                   std::uint64_t ticket,
-                                                  std::unique_ptr<Landing> landing, bool waited) {
+                                                  std::unique_ptr<Landing> landing, bool waited,
+                                                  bool blocked) {
   auto completion = std::make_shared<Completion>(handle, true);
   completion->ticket = ticket;
   completion->landing = std::move(landing);
   completion->waited = waited;
-  return insert(std::move(completion), std::move(event));
+  return insert(std::move(completion), std::move(event), blocked);
 }
 
 std::shared_ptr<Completion> Completions::insert(std::shared_ptr<Completion> completion,
-                                                std::shared_ptr<EventEntry> event) {
+                                                std::shared_ptr<EventEntry> event, bool blocked) {
   const std::lock_guard lock(lock_);
   completion->number = next_.fetch_add(1);
   if (event != nullptr) event->completion = completion;
   completion->event = std::move(event);
-  list_.emplace_back(completion->number, completion);
+  list_.push_back({.number = completion->number, .completion = completion, .blocked = blocked});
   live_.fetch_add(1);
   return completion;
+}
+
+void Completions::unblock(const Completion& completion) {
+  const std::lock_guard lock(lock_);
+  if (const auto found = at(completion); found != list_.end()) found->blocked = false;
 }
 
 void Completions::forget(EventEntry& event) {
@@ -87,10 +94,10 @@ void Completions::forget_all() {
   const std::lock_guard lock(lock_);
   list.swap(list_);
   live_.store(0);
-  for (const auto& [number, completion] : list) {
-    if (completion == nullptr) continue;
-    completion->told = true;
-    completion->landing = nullptr;
+  for (const Listed& each : list) {
+    if (each.completion == nullptr) continue;
+    each.completion->told = true;
+    each.completion->landing = nullptr;
   }
 }
 
@@ -98,11 +105,11 @@ Completions::List Completions::before(std::uint64_t position) {
   List found;
   const std::lock_guard lock(lock_);
   auto at = list_.end();
-  while (at != list_.begin() && std::prev(at)->first >= position) --at;
+  while (at != list_.begin() && std::prev(at)->number >= position) --at;
   while (at != list_.begin()) {
     --at;
-    if (at->second != nullptr)
-      found.push_back({.completion = at->second, .event = at->second->event});
+    if (at->completion == nullptr || at->blocked) continue;
+    found.push_back({.completion = at->completion, .event = at->completion->event});
   }
   return found;
 }
@@ -110,6 +117,7 @@ Completions::List Completions::before(std::uint64_t position) {
 Completions::Held Completions::tell_end(const std::shared_ptr<Completion>& completion,
                                         cl_int status) {
   completion->end.store(status, std::memory_order_release);
+  unblock(*completion);
   return tell_before(completion->number + 1);
 }
 
@@ -209,17 +217,23 @@ void Completions::remove(const List& told) {
   for (const Found& found : told) take(*found.completion);
 }
 
+// The lock is held. The end for one that is gone.
+std::vector<Completions::Listed>::iterator Completions::at(const Completion& completion) {
+  const auto found = std::ranges::lower_bound(list_, completion.number, {}, &Listed::number);
+  const bool there = found != list_.end() && found->number == completion.number;
+  return there && found->completion != nullptr ? found : list_.end();
+}
+
 // The lock is held, and somebody else holds the completion.
 void Completions::take(const Completion& completion) {
-  const auto at = std::ranges::lower_bound(list_, completion.number, {},
-                                           [](const auto& each) { return each.first; });
-  if (at == list_.end() || at->first != completion.number || at->second == nullptr) return;
-  at->second = nullptr;
+  const auto found = at(completion);
+  if (found == list_.end()) return;
+  found->completion = nullptr;
   const std::size_t live = live_.fetch_sub(1) - 1;
   if (live == 0) {
     list_.clear();
   } else if (list_.size() > kPruneAt && live * 2 < list_.size()) {
-    std::erase_if(list_, [](const auto& each) { return each.second == nullptr; });
+    std::erase_if(list_, [](const Listed& each) { return each.completion == nullptr; });
   }
 }
 

@@ -9,7 +9,8 @@
 // the latest first: what the command waited for has ended by then and is found, and what that one
 // waited for is earlier still, is looked at later, and is found as well. All that was found goes at
 // once, the bytes first, each kind in the order of its numbers. Two threads that look at the same
-// time find two such sets, and one is sent after the other.
+// time find two such sets, and one is sent after the other. Commands that wait for what the client
+// has not set are left out until they may end: there may be very many, and for long.
 //
 // Refused: the graph in the client (every command pays for it, and a program that never asks lets
 // it grow), and telling each end by a callback of its own (it costs the device's thread more than
@@ -61,13 +62,16 @@ class Completions {
 
   Completions(Answers& answers, Output& output) : answers_(answers), output_(output) {}
 
-  // A command was enqueued. `event`: the client's, or null.
-  std::shared_ptr<Completion> add(cl_event handle, std::shared_ptr<EventEntry> event);
+  // A command was enqueued. `event`: the client's, or null. `blocked`: it does not end before
+  // unblock(), and costs those that do nothing.
+  std::shared_ptr<Completion> add(cl_event handle, std::shared_ptr<EventEntry> event, bool blocked);
   // The same for a read; `landing` is being filled. `waited`: the client waits for the bytes, and
   // so they go behind the ends of what the read waited for.
   std::shared_ptr<Completion> add_read(cl_event handle, std::shared_ptr<EventEntry> event,
                                        std::uint64_t ticket, std::unique_ptr<Landing> landing,
-                                       bool waited);
+                                       bool waited, bool blocked);
+  // The command may end from here on.
+  void unblock(const Completion& completion);
   // The client has released the event.
   void forget(EventEntry& event);
   // Nothing of what is unfinished now is told any more.
@@ -90,8 +94,8 @@ class Completions {
   struct Found;
   using List = std::vector<Found>;
   std::shared_ptr<Completion> insert(std::shared_ptr<Completion> completion,
-                                     std::shared_ptr<EventEntry> event);
-  // The unfinished ones before `position`, the latest first.
+                                     std::shared_ptr<EventEntry> event, bool blocked);
+  // Those before `position` that may have ended, the latest first.
   List before(std::uint64_t position);
   Held tell_before(std::uint64_t position);
   void send(const List& ended);
@@ -107,8 +111,14 @@ class Completions {
   std::atomic<std::size_t> live_{0};
   std::mutex sending_;  // outside of lock_
   std::mutex lock_;
+  struct Listed {
+    std::uint64_t number;
+    std::shared_ptr<Completion> completion;
+    bool blocked;
+  };
+  std::vector<Listed>::iterator at(const Completion& completion);
   // By their numbers; null for those that are gone, of which there are no more than half.
-  std::vector<std::pair<std::uint64_t, std::shared_ptr<Completion>>> list_;
+  std::vector<Listed> list_;
 };
 
 }  // namespace tessera::worker

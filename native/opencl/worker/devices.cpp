@@ -43,11 +43,7 @@ std::vector<Device> open_devices(const std::vector<GpuOption>& gpus) {
 }
 
 bool any_on_host_cores(const std::vector<Device>& devices) {
-  return std::ranges::any_of(devices, [](const Device& device) {
-    cl_device_type type = 0;
-    return clGetDeviceInfo(device.id, CL_DEVICE_TYPE, sizeof type, &type, nullptr) == CL_SUCCESS &&
-           (type & CL_DEVICE_TYPE_CPU) != 0;
-  });
+  return std::ranges::any_of(devices, on_host_cores);
 }
 
 }  // namespace tessera::worker

@@ -12,7 +12,12 @@ namespace tessera::worker {
 // is not there.
 std::vector<Device> open_devices(const std::vector<GpuOption>& gpus);
 
-// Whether one of them computes on the cores of this host.
+// Whether the device computes on the cores of this host; whether one of them does.
+inline bool on_host_cores(const Device& device) {
+  cl_device_type type = 0;
+  return clGetDeviceInfo(device.id, CL_DEVICE_TYPE, sizeof type, &type, nullptr) == CL_SUCCESS &&
+         (type & CL_DEVICE_TYPE_CPU) != 0;
+}
 bool any_on_host_cores(const std::vector<Device>& devices);
 
 }  // namespace tessera::worker

@@ -69,6 +69,8 @@ class Gate {
   // Nothing (more) came of it: the driver did not take the command.
   void left();
 
+  // Other leases want the GPU.
+  bool is_wanted() const { return is_metered(); }
   // Commands may have ended: charges them, and gives the GPU up if nothing is under way. Any
   // thread.
   void settle();

@@ -99,6 +99,7 @@ void Session::handle(const wire::EnqueueNothing& m, Incoming&) {
 
 void Session::handle(const wire::WaitForEvents& m, Incoming& incoming) {
   const std::uint64_t sequence = incoming.sequence;
+  if (wait_promptly(sequence, m.events)) return;
   const std::vector<Id> ids(m.events.begin(), m.events.end());
   while (!wait_for_events(sequence, ids)) wait_until_active();
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "opencl/worker/devices.h"
+#include "opencl/worker/event_status.h"
 #include "opencl/worker/session.h"
 
 namespace tessera::worker {
@@ -61,6 +63,7 @@ void Session::handle(const wire::CreateQueue& m, Incoming& incoming) {
   if (status != CL_SUCCESS) return poison(*entry, status, m.kOpcode);
   entry->profiling = (bits & CL_QUEUE_PROFILING_ENABLE) != 0;
   entry->out_of_order = (bits & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0;
+  entry->prompt = on_host_cores(device(m.device));
   const auto properties = for_driver(m.properties, bits, gate(entry->gpu) != nullptr);
   entry->handle =
       clCreateCommandQueueWithProperties(entry->context->handle, id, properties.data(), &status);
@@ -77,6 +80,7 @@ void Session::handle(const wire::FinishQueue& m, Incoming& incoming) {
   const Id queue = m.queue;
   const std::uint64_t upto = objects_.get<QueueEntry>(queue).enqueued;
   std::uint64_t position = completions_.position();
+  if (finish_promptly(sequence, objects_.share<QueueEntry>(queue))) return;
   while (!finish(sequence, queue, upto, position)) {
     wait_until_active();
     position = Completions::kAll;  // the resume has enqueued anew
@@ -87,6 +91,10 @@ void Session::handle(const wire::FinishQueue& m, Incoming& incoming) {
 bool Session::finish(std::uint64_t sequence, Id id, std::uint64_t upto, std::uint64_t position) {
   const auto queue = objects_.share<QueueEntry>(id);
   cl_int status = queue->poison;
+  if (queue->last != nullptr && queue->enqueued == upto && has_ended(queue->last)) {
+    count_finished(*queue, upto);
+    settle_gates();
+  }
   if (status == CL_SUCCESS && queue->finished < upto) {
     if (!may_block()) {
       answers_.reply(sequence, CL_OUT_OF_RESOURCES);

@@ -57,6 +57,7 @@ ContextEntry::~ContextEntry() {
 }
 
 QueueEntry::~QueueEntry() {
+  if (last != nullptr) clReleaseEvent(last);
   if (handle != nullptr) clReleaseCommandQueue(handle);
 }
 

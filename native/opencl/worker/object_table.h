@@ -150,6 +150,11 @@ struct QueueEntry final : Entry {
   cl_int deferred = CL_SUCCESS;
   std::uint64_t enqueued = 0;  // commands, ever
   std::uint64_t finished = 0;  // of them, known to be complete
+  // Ends are answered by the driver's own threads (prompt_answers.h).
+  bool prompt = false;
+  // The last command of a prompt queue that has an order; one reference.
+  cl_event last = nullptr;
+  bool keeps_last() const { return prompt && !out_of_order; }
 };
 
 struct MemEntry final : Entry {

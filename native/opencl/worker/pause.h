@@ -11,7 +11,8 @@
 // tells them that this has happened.
 //
 // Refused: waiting for the driver's callbacks instead of in the driver, which could be left at any
-// time. Every finish would pay for a callback on another thread.
+// time. Every finish would pay for a callback on another thread. (Where it would not, it is done,
+// but for waits that may be held back: session_prompt.cpp.)
 //
 // The session's lock is held in every function; those that wait give it up meanwhile.
 #pragma once

@@ -72,7 +72,7 @@ void Receiver::receive_while_holding() {
   Incoming incoming;
   while (holds_token && !ended_.load()) {
     const bool device_idle = hooks_.may_spin();
-    const Wait wait{.timeout = kLong, .spin = device_idle, .nap = !device_idle};
+    const Wait wait{.timeout = kLong, .spin = device_idle, .nap = true};
     if (channel_.receive(incoming, wait) == Received::message) {
       hooks_.handle(incoming);
       incoming.bulk.reset();

@@ -34,11 +34,14 @@ Session::Session(Setup setup)
       completions_(answers_, output_),
       object_watch_(answers_, [this] { callbacks_.bury(completions_.tell()); }),
       callbacks_(answers_, completions_),
-      receiver_(channel_, Receiver::Hooks{
-                              [this](Incoming& incoming) { dispatch(incoming); },
-                              [this] { return busy_queues_.load(std::memory_order_relaxed) == 0; },
-                              [this](const char* reason) { end(reason); }}) {
-  channel_.nap_for([this] { return nap_length(); });
+      receiver_(channel_, Receiver::Hooks{[this](Incoming& incoming) { dispatch(incoming); },
+                                          [this] {
+                                            look_for_ended();
+                                            return busy_queues_.load(std::memory_order_relaxed) ==
+                                                   0;
+                                          },
+                                          [this](const char* reason) { end(reason); }}) {
+  channel_.nap_for([this] { return nap_length(); }, [this] { look_for_ended(); });
 }
 
 Session::~Session() {
@@ -58,6 +61,7 @@ void Session::dispatch(Incoming& incoming) {
     slot_.bytes_to_worker.store(counters.bytes_received, std::memory_order_relaxed);
     slot_.bytes_to_client.store(counters.bytes_sent, std::memory_order_relaxed);
   }
+  note_ended();
   callbacks_.clear_buried();
   const auto opcode = static_cast<wire::Opcode>(incoming.opcode);
   if (opened_ == (opcode == wire::Opcode::open_session)) {
@@ -182,6 +186,7 @@ cl_event Session::ended_event(ContextEntry& context, cl_int* status) {
 
 // Called while no message is handled. Who suspends the session now has the lock, and no hurry.
 std::chrono::nanoseconds Session::nap_length() {
+  if (busy_queues_.load(std::memory_order_relaxed) == 0) return NapLength::kIdle;
   const std::unique_lock lock(lock_, std::try_to_lock);
   bool worked = false;
   if (lock.owns_lock()) {

@@ -45,6 +45,7 @@
 #include "opencl/worker/blocked_commands.h"
 #include "opencl/worker/callbacks.h"
 #include "opencl/worker/completions.h"
+#include "opencl/worker/ended_queues.h"
 #include "opencl/worker/gate.h"
 #include "opencl/worker/landing.h"
 #include "opencl/worker/memory_account.h"
@@ -215,6 +216,10 @@ class Session {
   void count_command(QueueEntry& queue);
   // Every command up to number `upto` (QueueEntry::enqueued) is complete.
   void count_finished(QueueEntry& queue, std::uint64_t upto);
+  // Whether the driver's threads may answer for the queue (session_prompt.cpp).
+  bool is_prompt(const QueueEntry& queue) const { return queue.prompt && !may_fail_later(); }
+  // Of such a thread, when it has answered.
+  void ended_promptly(EndedQueues::Ended ended);
   // A command enqueued now may have to wait for a user event: then it may fail later, because the
   // event is set to an error, and a suspend has to know about it.
   bool may_fail_later() const { return open_user_events_ != 0 || blocked_.any(); }
@@ -339,6 +344,12 @@ class Session {
   void give_devices_back();
   void wait_for_freed_memory();
   void end(const char* reason);
+  // What the driver's threads have answered is counted and charged. With the lock; without it.
+  void note_ended();
+  void look_for_ended();
+  // False: a thread of ours has to wait.
+  bool finish_promptly(std::uint64_t sequence, const std::shared_ptr<QueueEntry>& queue);
+  bool wait_promptly(std::uint64_t sequence, std::span<const Id> ids);
   bool wait_for_events(std::uint64_t sequence, std::span<const Id> ids);
   bool finish(std::uint64_t sequence, Id queue, std::uint64_t upto, std::uint64_t position);
   void fail_user_events();
@@ -410,6 +421,7 @@ class Session {
   Completions completions_;
   ObjectWatch object_watch_;
   PinnedBulk pinned_;
+  EndedQueues ended_queues_;
   std::deque<Notifier> notifiers_;
   Callbacks callbacks_;
   std::mutex lock_;

@@ -69,9 +69,13 @@ cl_int Session::set_user_event(EventEntry& event, cl_int status) {
   const bool fails = status < CL_COMPLETE;
   if (fails) let_end_what_is_awaited_beside(event);
   std::map<Gate*, std::vector<Flight>> gated;
+  const auto unblock = [&](const Blocked& command) {
+    if (const auto completion = command.completion.lock()) completions_.unblock(*completion);
+  };
   const auto sort_in = [&](const BlockedCommands::Commands& freed) {
     for (const auto& command : freed) {
       objects_.recount(command->counted, 0);
+      unblock(*command);
       Gate* const before = gate_of(*command);
       if (before == nullptr) continue;
       for (Flight flight : command->flights) {
@@ -84,6 +88,8 @@ cl_int Session::set_user_event(EventEntry& event, cl_int status) {
   const auto freed = blocked_.set(event, others);
   sort_in(freed);
   if (fails) {
+    // Whichever of them ends with it is found by who tells of its end.
+    for (const auto& [number, command] : blocked_.all()) unblock(*command);
     for (const std::uint32_t number : blocked_.gpus()) {
       if (Gate* const before = gate(number)) gated.try_emplace(before);
     }

@@ -18,7 +18,7 @@ Session::HeldRead as_held(Command& command, std::unique_ptr<Landing> landing) {
 
 void answer_read(Session& session, std::uint64_t ticket, Session::HeldRead read, cl_int status) {
   if (read.entry != nullptr) {
-    session.completions().add(read.event->get(), read.entry);
+    session.completions().add(read.event->get(), read.entry, false);
     read.position = session.completions().position();
   }
   session.completions().tell(read.position);
@@ -57,13 +57,28 @@ void finish_blocking(Command& command, const ReadRequest& request,
 
 void finish_later(Command& command, const ReadRequest& request, std::unique_ptr<Landing> landing) {
   Completions& completions = command.session().completions();
+  const auto blocked = command.blocked().lock();
   const auto read = completions.add_read(command.own_event(), command.event_entry(), request.ticket,
-                                         std::move(landing), request.wait != ReadWait::not_at_all);
+                                         std::move(landing), request.wait != ReadWait::not_at_all,
+                                         blocked != nullptr);
+  if (blocked != nullptr) blocked->completion = read;
   if (command.event_entry() != nullptr) command.event_entry()->watched = true;
-  command.session().callbacks().watch(read);
+  std::function<void()> then;
+  if (read->waited && command.queue().prompt) {
+    then = [&session = command.session(),
+            ended = EndedQueues::Ended{command.shared_queue(), command.queue().enqueued}] {
+      session.ended_promptly(ended);
+    };
+  }
+  command.session().callbacks().watch(read, std::move(then));
   // Some drivers do not call back for an event that has failed already.
   if (read->status() < CL_COMPLETE) completions.tell(read->number + 1);
   clFlush(command.queue().handle);
+}
+
+// Not with an error of an earlier command, which only a thread that waits tells.
+bool answers_promptly(Command& command) {
+  return command.session().is_prompt(command.queue()) && command.queue().deferred == CL_SUCCESS;
 }
 
 }  // namespace
@@ -98,7 +113,8 @@ void read_into_bulk(Command& command, const ReadRequest& request, const Enqueue&
     session.answers().read_done(request.ticket, status, {}, waited);
   } else if (answers && session.is_claimed(request.ticket)) {
     session.hold_read(request.ticket, as_held(command, std::move(landing)));
-  } else if (answers && session.may_block() && !session.answers().muted()) {
+  } else if (answers && !answers_promptly(command) && session.may_block() &&
+             !session.answers().muted()) {
     finish_blocking(command, request, std::move(landing));
   } else {
     finish_later(command, request, std::move(landing));

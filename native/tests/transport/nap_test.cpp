@@ -53,6 +53,17 @@ void test_a_sleep_and_a_wait_for_bulk_are_not() {
   CHECK(sender.wakes() == 2);
 }
 
+// Who was woken by the message itself may have taken it and sleep again: a flush is not for him.
+void test_a_flush_leaves_a_new_sleep_alone() {
+  const Sender sender;
+  announce_sleep(sender.sleeps());
+  sender.channel->send(1, {});
+  CHECK(sender.wakes() == 1);
+  announce_sleep(sender.sleeps());
+  sender.channel->flush();
+  CHECK(sender.wakes() == 1 && ring_needs_wakeup(sender.sleeps()));
+}
+
 // It ends by itself and becomes a sleep, out of which every message wakes.
 void test_a_nap_ends() {
   UniqueFd memory = ShmRegion::create();
@@ -82,16 +93,45 @@ void test_who_receives_says_how_long() {
   const UniqueFd peer(sockets[0]);
   ShmChannel worker(Side::worker, std::move(memory), UniqueFd(sockets[1]));
   int asked = 0;
-  worker.nap_for([&] {
-    ++asked;
-    return 1ms;
-  });
+  int ended = 0;
+  worker.nap_for(
+      [&] {
+        ++asked;
+        return 1ms;
+      },
+      [&] { ++ended; });
   Incoming nothing;
   for (const bool nap : {true, false, true}) {
     CHECK(worker.receive(nothing, {.timeout = 5ms, .spin = false, .nap = nap}) ==
           Received::timeout);
   }
-  CHECK(asked == 2);
+  CHECK(asked == 2 && ended == 2);
+}
+
+// Who has something for the receiver besides messages wakes it, unless a nap is about to end.
+void test_a_nudge_leaves_a_nap_alone() {
+  UniqueFd memory = ShmRegion::create();
+  std::array<int, 2> sockets{};
+  CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()) == 0);
+  const ShmRegion seen(memory.get());
+  const UniqueFd peer(sockets[0]);
+  ShmChannel worker(Side::worker, std::move(memory), UniqueFd(sockets[1]));
+  SharedWord& sleeps = seen.layout().to_worker.ring.consumer_sleeps;
+  announce_sleep(sleeps);
+  worker.nudge();
+  CHECK(worker.counters().wakes == 1);
+  Incoming nothing;
+  CHECK(worker.receive(nothing, {.timeout = 1h, .spin = false}) == Received::timeout);
+  // No spin has found anything: the next ones are hardly ever due.
+  for (int i = 0; i < 1000; ++i) worker.receive(nothing, {.timeout = 1us, .spin = true});
+  const std::uint64_t wakes = worker.counters().wakes;
+  for (int i = 0; i < 100; ++i) {
+    announce_sleep(sleeps, kNapping);
+    worker.nudge();
+    worker.receive(nothing, {.timeout = 1us, .spin = false});  // ended by the nudge
+    worker.receive(nothing, {.timeout = 1us, .spin = true});
+  }
+  CHECK(worker.counters().wakes <= wakes + 2);
 }
 
 }  // namespace
@@ -100,6 +140,8 @@ void test_who_receives_says_how_long() {
 int main() {
   tessera::test::test_a_nap_is_left_alone();
   tessera::test::test_a_sleep_and_a_wait_for_bulk_are_not();
+  tessera::test::test_a_flush_leaves_a_new_sleep_alone();
   tessera::test::test_a_nap_ends();
   tessera::test::test_who_receives_says_how_long();
+  tessera::test::test_a_nudge_leaves_a_nap_alone();
 }

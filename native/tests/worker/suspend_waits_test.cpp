@@ -328,7 +328,8 @@ void nothing_is_kept_for_a_command_that_failed() {
   const std::size_t before = null::live_handles();
   for (int i = 0; i < 100; ++i) write(pair, kBuffer, pattern(64, 2), kWaits);
   settle(pair);
-  CHECK(null::live_handles() >= before + 100);
+  // The queue's last event may have been kept before, and be another one now.
+  CHECK(null::live_handles() >= before + 99);
   set_user_event(pair, kGate, -5);
   settle(pair);
   // What callbacks have left behind goes with the next message.
