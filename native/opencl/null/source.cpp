@@ -76,6 +76,10 @@ Argument argument_of(const std::vector<std::string>& tokens) {
   if (!words.empty()) argument.type = words.front();
   if (words.size() > 1) argument.name = words.back();
   if (pointer) {
+    // No kernel takes a pointer into private memory.
+    if (argument.address == CL_KERNEL_ARG_ADDRESS_PRIVATE) {
+      argument.address = CL_KERNEL_ARG_ADDRESS_GLOBAL;
+    }
     argument.kind = argument.address == CL_KERNEL_ARG_ADDRESS_LOCAL ? ArgumentKind::local
                                                                     : ArgumentKind::buffer;
     argument.type += "*";
