@@ -107,7 +107,7 @@ class Session {
   // What a suspend would keep. Throws StateError, named for why the session cannot be suspended.
   StateNeeds check_suspend();
   // Bytes that records of live objects have. Any thread.
-  std::size_t record_bytes() {
+  std::size_t bytes_of_records() {
     const std::lock_guard lock(lock_);
     return objects_.record_bytes();
   }
