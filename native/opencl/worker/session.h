@@ -107,6 +107,11 @@ class Session {
   // ---- for one controlling thread; the lock is not held ----
   // What a suspend would keep. Throws StateError, named for why the session cannot be suspended.
   StateNeeds check_suspend();
+  // Bytes that records of live objects have. Any thread.
+  std::size_t bytes_of_records() {
+    const std::lock_guard lock(lock_);
+    return objects_.record_bytes();
+  }
   // Copies the session's state into `place` and gives back everything that it holds of the driver.
   // The client waits from here on. Throws StateError; the session then goes on as it was.
   StateNeeds suspend(const StatePlace& place);

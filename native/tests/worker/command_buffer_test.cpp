@@ -185,7 +185,7 @@ void what_it_uses_may_be_released() {
   CHECK(finished(pair) == CL_SUCCESS);
   settle(pair);
   CHECK(pair.gpu().used == kSize);
-  CHECK(pair.session().objects().record_bytes() < 1024);
+  CHECK(pair.session().bytes_of_records() < 1024);
 }
 
 // ---- what cannot be ----
@@ -202,7 +202,7 @@ void wrong_commands_fail_the_command_buffer() {
     enqueue(pair, {}, kEvent);
     CHECK(pair.until<wire::EventDone>().status == status);
     CHECK(finished(pair) == status);
-    CHECK(pair.session().objects().record_bytes() < 1024);
+    CHECK(pair.session().bytes_of_records() < 1024);
   };
   fails(CL_INVALID_VALUE, fill_of(kBuffer, kSeven, kSize + 1));
   auto copy = copy_of(kBuffer, kOther);
