@@ -54,18 +54,21 @@ std::vector<wire::Id> Command::mems(cl_uint count, const cl_mem* handles) const 
 
 // A wait list that no message can carry becomes markers, each of which waits for a part of it.
 void Command::post_nothing(bool blocking) {
-  const Ending ending = begin_ending(blocking);
+  begin_ending(blocking);
   wire::EnqueueNothing message;
-  message.fence = ending == Ending::fence ? 1 : 0;
   {
     Step step(*this, 0, 1);
+    message.fence = step.is_fence() ? 1 : 0;
     step.send(message);
   }
-  end(ending);
+  end();
 }
 
-Command::Ending Command::begin_ending(bool blocking) {
-  if (!blocking) return Ending::open;
+// What is found here holds for the commands that the queue has by now. Another thread may send one
+// before this one has its number: then it is waited for after all (Step).
+void Command::begin_ending(bool blocking) {
+  if (!blocking) return;
+  expected_number_ = queue_.sent() + 1;
   const auto complete = [](cl_event event) {
     return require<Event>(event).status() == CL_COMPLETE;
   };
@@ -73,15 +76,18 @@ Command::Ending Command::begin_ending(bool blocking) {
       queue_.idle() && std::all_of(given_list_, given_list_ + given_count_, complete);
   // Its times would tell.
   const bool timed = event_place_ != nullptr && queue_.profiling();
-  if (!always_waits_ && !timed && (at_once || session().unfinished().none())) return Ending::fence;
-  wants_event_ = true;
-  return Ending::waited;
+  if (!always_waits_ && !timed && (at_once || session().unfinished().none())) {
+    ending_ = Ending::fence;
+  } else {
+    ending_ = Ending::waited;
+    wants_event_ = true;
+  }
 }
 
-void Command::end(Ending ending) {
-  if (ending == Ending::waited) {
+void Command::end() {
+  if (ending_ == Ending::waited) {
     wait_for_events(std::span(&event_, 1));
-  } else if (ending == Ending::fence) {
+  } else if (ending_ == Ending::fence) {
     if (event_) event_->take_for_complete();
     queue_.set_complete_after_all(last_number_);
   }
@@ -123,13 +129,16 @@ Command::Step::Step(Command& command, std::size_t index, std::size_t count)
     : command_(command), last_(index + 1 == count) {
   Queue& queue = command.queue_;
   Session& session = command.session();
-  if (command.wants_event_ && !command.event_) {
-    command.event_ = make<Event>(session, queue, command.type_);
-  }
+  make_event();
   lock_ = std::unique_lock(queue.order());
   if (index == 0 && command.wait_list_.ids().size() > kMaxWaitList) command.fold_wait_list();
   number_ = queue.number_next();
   command.last_number_ = number_;
+  if (command.ending_ == Ending::fence && number_ != command.expected_number_++) {
+    command.ending_ = Ending::waited;
+    command.wants_event_ = true;
+    make_event();
+  }
   if (index != 0) {
     // The piece before it stands for everything that it waited for.
     queue.in_order() ? command.wait_list_.clear() : command.wait_list_.set_single(command.hidden_);
@@ -147,6 +156,11 @@ Command::Step::Step(Command& command, std::size_t index, std::size_t count)
     session.enroll(*head);
     command.event_->set_head(std::move(head));
   }
+}
+
+void Command::Step::make_event() {
+  if (!command_.wants_event_ || command_.event_) return;
+  command_.event_ = make<Event>(command_.session(), command_.queue_, command_.type_);
 }
 
 Command::Step::~Step() {

@@ -127,21 +127,19 @@ class Command {
   template <class Message, class Prepare>
   void write_now(const wire::Id3& region, std::size_t element_bytes, const WriteBox& from,
                  bool blocking, const Prepare& prepare) {
-    const Ending ending = begin_ending(blocking);
+    begin_ending(blocking);
     const Cutting cutting(region, element_bytes);
     for (std::size_t i = 0; i < cutting.count(); ++i) {
       const Piece piece = cutting.at(i);
       const WriteBox part = part_of(from, piece, element_bytes);
       Message message;
       prepare(message, piece);
-      if constexpr (requires { message.fence; }) {
-        message.fence = ending == Ending::fence && i + 1 == cutting.count() ? 1 : 0;
-      }
       Bulk bulk = payload(part, from.bytes() >= kPastCaches);
       Step step(*this, i, cutting.count());
+      if constexpr (requires { message.fence; }) message.fence = step.is_fence() ? 1 : 0;
       step.send(message, std::move(bulk));
     }
-    end(ending);
+    end();
   }
 
  private:
@@ -154,6 +152,8 @@ class Command {
     Step(const Step&) = delete;
     Step& operator=(const Step&) = delete;
     std::uint64_t number() const { return number_; }
+    // The last message of a command that the program takes for complete.
+    bool is_fence() const { return last_ && command_.ending_ == Ending::fence; }
 
     template <class Message>
     void send(Message& message, Bulk bulk = {}) {
@@ -166,6 +166,7 @@ class Command {
 
    private:
     void sent();
+    void make_event();
     Command& command_;
     std::unique_lock<std::mutex> lock_;
     bool last_;
@@ -177,9 +178,9 @@ class Command {
   // How a command that may block ends: it does not, it is waited for, or only later commands could
   // show that it was not, and they wait for it in the worker.
   enum class Ending { open, waited, fence };
-  Ending begin_ending(bool blocking);
+  void begin_ending(bool blocking);
   // After the command was sent; gives the program its event. Throws what the command failed with.
-  void end(Ending ending);
+  void end();
   // Waits for all that the command, which is not sent yet, would wait for.
   void wait_for_turn();
 
@@ -235,6 +236,8 @@ class Command {
   cl_event* event_place_;
   bool wants_event_;
   bool always_waits_ = false;
+  Ending ending_ = Ending::open;
+  std::uint64_t expected_number_ = 0;  // of the next message, if no other thread comes first
   Ref<Event> event_;
   std::uint64_t last_number_ = 0;  // of the command's messages, in its queue
   wire::Id hidden_ = 0;            // of the previous piece, out of order
