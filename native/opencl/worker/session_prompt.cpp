@@ -24,7 +24,8 @@ constexpr std::size_t kFewEvents = 16;
 
 // What several callbacks end together.
 struct Waited {
-  std::uint64_t sequence;
+  Waited(std::uint64_t sequence, std::size_t left) : sequence(sequence), left(left) {}
+  const std::uint64_t sequence;
   std::atomic<std::size_t> left;
   std::atomic<bool> failed{false};
 };
