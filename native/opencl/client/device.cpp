@@ -189,7 +189,10 @@ Device::Device(Partition& partition, std::uint32_t index, const Facts& own)
       max_alloc_(fact_or<cl_ulong>(CL_DEVICE_MAX_MEM_ALLOC_SIZE, memory_)),
       type_(fact_or<cl_device_type>(CL_DEVICE_TYPE, CL_DEVICE_TYPE_CUSTOM)),
       address_align_(fact_or<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024)),
-      images_(fact_or<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE) == CL_TRUE) {}
+      images_(fact_or<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE) == CL_TRUE),
+      has_usm_(has_extension("cl_intel_unified_shared_memory")) {}
+
+Device::~Device() = default;
 
 Device& Device::gpu() {
   return is_sub_device() ? partition_->parent().gpu() : *this;

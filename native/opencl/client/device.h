@@ -28,6 +28,7 @@ class Device final : public Typed<Device> {
   Device(Platform& platform, std::uint32_t index, std::uint64_t memory, Facts facts);
   // A part of another; `own`: what it tells otherwise than the lease's device.
   Device(Partition& partition, std::uint32_t index, const Facts& own);
+  ~Device();
 
   Platform& platform() const { return platform_; }
   std::uint32_t index() const { return index_; }  // on the wire
