@@ -35,9 +35,7 @@ struct ArgumentLists {
   }
   void add(std::uint32_t index, const KernelEntry::Argument& argument) {
     using What = KernelEntry::Argument::What;
-    // No driver can be asked for the address of shared virtual memory again.
-    const bool told =
-        argument.what != What::svm && (argument.what != What::value || argument.value);
+    const bool told = !argument.is_address() && (argument.what != What::value || argument.value);
     whole = whole && told;
     if (!told) return;
     const auto bytes = argument.value.fields();

@@ -261,6 +261,8 @@ struct KernelEntry final : Entry {
       const bool names = what == What::svm || (what == What::object && number != 0);
       return what != What::unset && !(names && lives.expired());
     }
+    // No driver can be asked for the same address again.
+    bool is_address() const { return what == What::svm || what == What::pointer; }
     std::uint64_t local_size() const { return what == What::local ? number : 0; }
     // Null for anything else, and when it is gone.
     std::shared_ptr<Entry> object() const {

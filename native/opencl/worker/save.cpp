@@ -454,9 +454,7 @@ void Saver::write_arguments(const KernelEntry& kernel,
   for (std::uint32_t i = 0; i < arguments.size(); ++i) {
     const auto& argument = arguments[i];
     // One that names what is gone cannot be launched with; nor can one that is not set.
-    const bool usable = argument.launchable() &&
-                        argument.what != KernelEntry::Argument::What::svm &&
-                        argument.what != KernelEntry::Argument::What::pointer &&
+    const bool usable = argument.launchable() && !argument.is_address() &&
                         (argument.object() == nullptr || entries_.contains(argument.number));
     if (usable) {
       message(message_of(argument, kernel.id, i));
