@@ -378,6 +378,25 @@ void set_target(WorkerPair& pair, wire::Id target) {
   pair.send(message);
 }
 
+// No driver can be asked for the address again.
+void a_recorded_address_refuses_a_suspend() {
+  WorkerPair pair;
+  begin_recording(pair);
+  build(pair);
+  const std::array<std::uint32_t, 3> indices{0, 1, 2}, kinds{4, 0, 2};
+  const std::array<std::uint64_t, 3> numbers{0x1000, 4, 64};
+  const auto value = pattern(4);
+  auto launch = launch_of(kKernel);
+  launch.arg_indices = indices;
+  launch.arg_kinds = kinds;
+  launch.arg_numbers = numbers;
+  launch.arg_values = value;
+  record(pair, launch);
+  finalize(pair);
+  settle(pair);
+  CHECK(error_of([&] { suspend(pair); }) == worker::state_error::kUnsupported);
+}
+
 // With the arguments of when it was recorded; the kernel's own stay what they are.
 void recorded_kernels_come_back() {
   WorkerPair pair;
@@ -474,6 +493,7 @@ int main() {
   a_pending_one_comes_back(false);
   a_pending_one_comes_back(true);
   a_failed_one_comes_back();
+  a_recorded_address_refuses_a_suspend();
   recorded_kernels_come_back();
   a_kernel_without_arguments_is_refused();
   a_shared_gpu_hears_of_each_command();
